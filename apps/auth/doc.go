@@ -15,7 +15,7 @@
 // # Contract
 //
 // souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only,
-// CreateGuest for everybody, MergeGuest for signed-in users. It calls user.EnsureUser, cart.MergeCart and
+// CreateGuest for everybody, MergeGuest for signed-in users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
 // order.AdoptOrders. No events.
 //
 // # Sign-in
@@ -24,6 +24,9 @@
 // login cookie, sealed with AES-256-GCM and valid for ten minutes, so no process holds it. A user is (issuer,
 // subject); users are never looked up by e-mail address. The provider's endpoints are discovered when they
 // are first needed. While the provider is down, calls that need it return errs.Unavailable; all others work.
+//
+// A browser keeps a random value for 400 days. At a sign-in, user.RecordSignIn remembers its digest, and publishes an
+// event if it is new: then the user gets a notice. Access tokens of the provider come from no browser that we know.
 //
 // # Sign-out
 //

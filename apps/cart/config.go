@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"souk/pkg/money"
+	"souk/pkg/setting"
 )
 
 // Config is the cart service's configuration, section "cart".
@@ -22,6 +23,9 @@ type Config struct {
 	// h.
 	GuestTTL time.Duration `yaml:"guest_ttl"`
 	UserTTL  time.Duration `yaml:"user_ttl"`
+	// AbandonedAfter is how long a user's cart with items must be unchanged to be abandoned: evt.cart.abandoned is
+	// published, and the user gets a notice. Default 24 h; 0: no cart is abandoned. It is the default of a system setting.
+	AbandonedAfter time.Duration `yaml:"abandoned_after"`
 }
 
 const day = 24 * time.Hour
@@ -34,6 +38,8 @@ func Default() Config {
 		WriteBack: 2 * time.Second,
 		GuestTTL:  30 * day,
 		UserTTL:   180 * day,
+
+		AbandonedAfter: day,
 	}
 }
 
@@ -52,5 +58,12 @@ func (c Config) Validate() error {
 	if c.GuestTTL < time.Hour || c.UserTTL < time.Hour {
 		problems = append(problems, errors.New("guest_ttl, user_ttl: must be at least 1h"))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.settings().Check())...)
+}
+
+// settings returns the system settings that the configuration has. They apply until an operator sets others.
+func (c Config) settings() setting.Values {
+	v := setting.Values{}
+	setting.CartAbandonedAfter.Put(v, c.AbandonedAfter)
+	return v
 }

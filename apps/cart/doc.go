@@ -6,15 +6,23 @@
 // # At a glance
 //
 //   - Owns: carts
-//   - PostgreSQL: cart (written back within seconds)
+//   - PostgreSQL: cart (written back within seconds), outbox
 //   - Redis: carts: Redis answers
 //   - Consumes: –
-//   - Publishes: –
+//   - Publishes: evt.cart.abandoned
 //
 // # Contract
 //
 // souk.cart.v1.CartService: GetCart, AddItem, UpdateItem, RemoveItem and ClearCart for customers and guests,
-// each on their own cart; GetLines and RemoveOrdered for order; MergeCart for auth. The service has no events.
+// each on their own cart; GetLines and RemoveOrdered for order; MergeCart for auth; GetCartForNotice for notification.
+//
+// # Abandoned carts
+//
+// A user's cart with items that was not changed for cart.abandoned_after is abandoned: evt.cart.abandoned is published,
+// with the version of the cart. The row keeps the version that was published, in the transaction of the event, so that
+// each version is published once, whichever processes look for it. Only carts that reached that age within the last
+// three days count. Redis is asked whether a cart has changed since its backup. It may still change before a consumer
+// acts: GetCartForNotice finds a cart only at the given version.
 //
 // # Storage
 //

@@ -12,10 +12,14 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/money"
 	"souk/pkg/redisx"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
 var migrations embed.FS
+
+//go:embed db/invariants.sql
+var invariants string
 
 // Module is the cart service.
 var Module = module.Module{
@@ -23,6 +27,8 @@ var Module = module.Module{
 	Config:     func() any { return new(Default()) },
 	Redis:      func(any) bool { return true },
 	Migrations: migrations,
+	Invariants: invariants,
+	Tables:     module.Tables{Outbox: true},
 	Build:      build,
 }
 
@@ -47,6 +53,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := p.Settings(cfg.settings())
+	if err != nil {
+		return nil, err
+	}
 	carts, err := repository.New(redis, pool, repository.Options{
 		Clock: p.Clock(), Due: cfg.WriteBack, GuestTTL: cfg.GuestTTL, UserTTL: cfg.UserTTL,
 	})
@@ -59,7 +73,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		handler.New(service.New(carts, offers, currency, p.Clock(), p.Logger())),
 	)
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
-	return module.Group(&runnable{run: func(ctx context.Context) error {
+	abandon := handler.Abandon(
+		carts,
+		setting.Derive(settings, setting.CartAbandonedAfter.Of).Load,
+		relay.Wake,
+		p.Clock(),
+		p.Logger(),
+	)
+	return module.Group(settings, relay, module.Func(abandon), &runnable{run: func(ctx context.Context) error {
 		defer offers.Close()
 		return writeBack(ctx)
 	}, ready: func(ctx context.Context) error {

@@ -27,7 +27,7 @@
 //
 // # A review
 //
-// It is published, or held if the operator's rules suspect it: a web address, a text that its author has used for
+// It is published, or held if the operator's rules (system settings) suspect it: a web address, a text that its author has used for
 // another product, a word of a list, many reports. An operator then publishes or rejects it. A change of its words
 // applies the rules again; only an operator ends a hold. A rejected review is held after a change. Reports do not hold
 // what an operator has published.
@@ -37,9 +37,9 @@
 //
 // # Events
 //
-// Published: evt.review.posted, .edited, .moderated, .deleted about a review; evt.review.voted about a vote;
+// Published: evt.review.posted, .edited, .moderated, .replied, .deleted about a review; evt.review.voted about a vote;
 // evt.review.rating_changed about a product, with its new average and count. Its version is the rating's revision.
-// Consumed: all but the last, to count.
+// Consumed: all but that and .replied, to count.
 //
 // # Documents
 //

@@ -13,6 +13,7 @@ import (
 	"souk/pkg/document"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/setting"
 )
 
 //go:embed db/invariants.sql
@@ -41,6 +42,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err := p.Config(&cfg); err != nil {
 		return nil, err
 	}
+	settings, err := p.Settings(cfg.settings())
+	if err != nil {
+		return nil, err
+	}
 	documents, err := p.Documents(ctx)
 	if err != nil {
 		return nil, err
@@ -62,10 +67,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Orders: orderv1.NewOrderServiceClient(conn),
 		Shops:  shopv1.NewShopServiceClient(conn),
 		Users:  userv1.NewUserServiceClient(conn),
-		Rules: comment.Rules{
-			Links: cfg.HoldLinks, RepeatedFrom: cfg.HoldRepeatedFrom, Words: cfg.HoldWords, Reports: cfg.HoldReports,
-		},
-		Clock: p.Clock(),
+		Rules:  setting.Derive(settings, rules).Load,
+		Clock:  p.Clock(),
 	}))
 	reviews, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "reviews", Subjects: comment.ReviewSubjects, Handler: store.OnReview,
@@ -74,7 +77,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return module.Group(relay, reviews), nil
+	return module.Group(settings, relay, reviews), nil
 }
 
 // Rebuild computes all ratings from the reviews, and all numbers of votes. It publishes the ratings, also those of the

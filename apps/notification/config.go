@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"souk/apps/notification/internal/repository"
+	"souk/pkg/setting"
 )
 
-// Config is the notification service's configuration, section "notification".
+// Config is the notification service's configuration, section "notification". Hold and MaxPerHour are the defaults of
+// system settings.
 type Config struct {
 	// SMTPAddr is the mail server, host:port. Required.
 	SMTPAddr string `yaml:"smtp_addr"`
@@ -38,7 +40,7 @@ type Config struct {
 	// within that time is not mailed. Default 10 s; from 0 to 1 h.
 	Hold time.Duration `yaml:"hold"`
 	// MaxPerHour is the most mails that a recipient gets in an hour; others wait. Addresses that were only typed in
-	// count separately from the verified ones of accounts. Default 10; at least 1.
+	// count separately from the verified ones of accounts. Default 10; from 1 to 1000000.
 	MaxPerHour int `yaml:"max_per_hour"`
 	// SMS sends text messages. Default: none are sent.
 	SMS SMSConfig `yaml:"sms"`
@@ -111,12 +113,6 @@ func (c Config) Validate() error {
 	if c.GiveUp < time.Minute {
 		problems = append(problems, errors.New("give_up: must be at least 1m"))
 	}
-	if c.Hold < 0 || c.Hold > time.Hour {
-		problems = append(problems, errors.New("hold: must be from 0 to 1h"))
-	}
-	if c.MaxPerHour < 1 {
-		problems = append(problems, errors.New("max_per_hour: must be at least 1"))
-	}
 	for name, given := range map[string]string{
 		"sms.webhook_url": c.SMS.WebhookURL, "push.webhook_url": c.Push.WebhookURL,
 	} {
@@ -130,5 +126,13 @@ func (c Config) Validate() error {
 	if v := c.Push; v.VAPIDPrivate != "" && (v.VAPIDPublic == "" || v.VAPIDSubject == "") {
 		problems = append(problems, errors.New("push.vapid_private: needs vapid_public and vapid_subject"))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.settings().Check())...)
+}
+
+// settings returns the system settings that the configuration has. They apply until an operator sets others.
+func (c Config) settings() setting.Values {
+	v := setting.Values{}
+	setting.NotificationHold.Put(v, c.Hold)
+	setting.NotificationMaxPerHour.Put(v, int64(c.MaxPerHour))
+	return v
 }

@@ -10,14 +10,18 @@ import (
 	"souk/apps/notification/internal/handler"
 	"souk/apps/notification/internal/repository"
 	"souk/apps/notification/internal/service"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/chore"
 	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/setting"
 )
 
 //go:embed db/migrations/*.sql
@@ -54,7 +58,7 @@ const (
 	// rescueGrace is how long after its timeout a job counts as one of a process that died.
 	rescueGrace = 5 * time.Second
 	// ahead is the number of deliveries that are written per mail that can be sent at the same time.
-	ahead = 4
+	ahead = 16
 	// cooldown is the shortest time between two looks for deliveries: each look takes no more than are worked on at the
 	// same time.
 	cooldown = 5 * time.Millisecond
@@ -85,8 +89,14 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.New(pool, cfg.MaxPerHour, relay.Wake)
+	settings, err := p.Settings(cfg.settings())
+	if err != nil {
+		return nil, err
+	}
+	perHour := setting.Derive(settings, setting.NotificationMaxPerHour.Of).Load
+	store := repository.New(pool, perHour, relay.Wake)
 	links := service.NewLinks(store, cfg.PublicURL)
+	mailboxes := service.NewMailboxes(store)
 	post := &repository.SMTP{
 		Addr:     cfg.SMTPAddr,
 		TLS:      cfg.TLS,
@@ -102,12 +112,16 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	providers[domain.Email] = post
 	svc, err := service.New(service.Deps{
 		Store:     store,
+		Reviews:   commentv1.NewCommentServiceClient(conn),
+		Vouchers:  voucherv1.NewVoucherServiceClient(conn),
+		Carts:     cartv1.NewCartServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Users:     userv1.NewUserServiceClient(conn),
 		Shops:     shopv1.NewShopServiceClient(conn),
 		Providers: providers,
 		Renderer:  renderer,
 		Links:     links,
+		Mailboxes: mailboxes,
 		Logger:    p.Logger(),
 
 		Templates: store,
@@ -139,7 +153,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	read := handler.Reader{Clock: p.Clock(), Hold: cfg.Hold, GiveUp: cfg.GiveUp}.Read
+	read := handler.Reader{
+		Clock: p.Clock(), Hold: setting.Derive(settings, setting.NotificationHold.Of).Load, GiveUp: cfg.GiveUp,
+	}.Read
 	orders, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "orders", Subjects: handler.OrderSubjects, Queue: store.Consume(read),
 	})
@@ -148,6 +164,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	shops, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "shops", Subjects: handler.ShopSubjects, Queue: store.Consume(read),
+	})
+	if err != nil {
+		return nil, err
+	}
+	customers, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "customers", Subjects: handler.CustomerSubjects, Queue: store.Consume(read),
 	})
 	if err != nil {
 		return nil, err
@@ -165,11 +187,13 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
+		Suppressions: store, Mailboxes: mailboxes,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
-	return module.Group(relay, orders, shops,
+	return module.Group(settings, relay, orders, shops, customers,
 		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
 		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
+		forgetting("forget suppressions", 0, store.ForgetSuppressions),
 		forgetting("forget notices", keepNotices, store.ForgetNotices),
 		module.Func(func(ctx context.Context) error {
 			defer post.Close()

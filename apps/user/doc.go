@@ -5,8 +5,8 @@
 //
 // # At a glance
 //
-//   - Owns: people with an account, profile, preferences
-//   - PostgreSQL: documents users, outbox
+//   - Owns: people with an account, profile, preferences, their browsers
+//   - PostgreSQL: documents users, devices; outbox
 //   - Redis: –
 //   - Consumes: –
 //   - Publishes: evt.user.*
@@ -14,7 +14,7 @@
 // # Contract
 //
 // souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser and SearchUsers for operators,
-// BatchGetUsers for other services, EnsureUser for auth. The provider's issuer and subject identify a user. Two
+// BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and subject identify a user. Two
 // identities with one e-mail address are two users, because an address proves nothing.
 //
 // # Who decides a field
@@ -25,11 +25,12 @@
 //
 // # Events
 //
-// Published: evt.user.registered, evt.user.updated. The aggregate is the user, its version the document's
+// Published: evt.user.registered, .updated, .email_changed, .new_device. The aggregate is the user, its version the document's
 // revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: none.
 //
 // # Data
 //
 // The collection "users" of pkg/document. It is unique by (issuer, subject), and searched by the beginning of
-// the e-mail address or the name, ignoring case. And the outbox, see pkg/outbox.
+// the e-mail address or the name, ignoring case. The collection "devices" has digests of the browsers with which each
+// user has signed in, at most 20. And the outbox, see pkg/outbox.
 package user

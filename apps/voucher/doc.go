@@ -10,7 +10,7 @@
 //   - PostgreSQL: voucher, voucher_customer, redemption, redemption_voucher, outbox, inbox
 //   - Redis: –
 //   - Consumes: evt.order.cancelled
-//   - Publishes: evt.voucher.redeemed, evt.voucher.released
+//   - Publishes: evt.voucher.*
 //
 // # Contract
 //

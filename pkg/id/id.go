@@ -30,8 +30,10 @@ const (
 	Event     Prefix = "evt"
 	// Notice is what happened, Delivery is one message of it to one recipient, and Notification is its entry in
 	// a user's inbox.
-	Notice       Prefix = "ntc"
-	Delivery     Prefix = "dlv"
+	Notice   Prefix = "ntc"
+	Delivery Prefix = "dlv"
+	// Suppression is a mailbox that gets no mails.
+	Suppression  Prefix = "sup"
 	Notification Prefix = "ntf"
 	// Device is where a user gets push messages.
 	Device Prefix = "dev"

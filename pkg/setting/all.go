@@ -4,6 +4,49 @@ import "time"
 
 const day = 24 * time.Hour
 
+// CartAbandonedAfter is a setting of the cart service.
+var CartAbandonedAfter = duration(Definition{
+	Key: "cart.abandoned_after",
+	Description: "How long a customer's cart must be unchanged to be abandoned, so that the customer gets a notice; 0s: " +
+		"no cart is abandoned. From 0s to 2160h.",
+}, day, 0, 90*day)
+
+// The settings of the comment service: the rules that hold a review until an operator has decided.
+var (
+	CommentHoldLinks = boolean(Definition{
+		Key:         "comment.hold_links",
+		Description: "Whether a review with a web address is held until an operator has decided.",
+	}, true)
+	CommentHoldRepeatedFrom = integer(Definition{
+		Key: "comment.hold_repeated_from",
+		Description: "From how many characters a text holds a review if its author has used it in a review of another " +
+			"product; 0: never. From 0 to 1000000.",
+	}, 20, 0, 1_000_000)
+	CommentHoldReports = integer(Definition{
+		Key:         "comment.hold_reports",
+		Description: "How many reports hold a review; 0: none do. From 0 to 50.",
+	}, 5, 0, 50)
+	CommentHoldWords = texts(Definition{
+		Key: "comment.hold_words",
+		Description: "Words and phrases that hold a review, whatever their case. At most 10000, of at most 100 " +
+			"characters each and 64 KiB together.",
+	})
+)
+
+// The settings of the notification service.
+var (
+	NotificationHold = duration(Definition{
+		Key: "notification.hold",
+		Description: "How long a new confirmation, invitation or list for a shop waits; what is cancelled meanwhile is " +
+			"not sent. From 0s to 1h.",
+	}, 10*time.Second, 0, time.Hour)
+	NotificationMaxPerHour = integer(Definition{
+		Key: "notification.max_per_hour",
+		Description: "The most mails, and the most text messages, that a recipient gets in an hour; others wait. " +
+			"From 1 to 1000000.",
+	}, 10, 1, 1_000_000)
+)
+
 // The settings of the order service.
 var (
 	OrderMaxUnpaid = integer(Definition{
@@ -74,6 +117,13 @@ var (
 // All returns every system setting, sorted by key.
 func All() []Definition {
 	return []Definition{
+		CartAbandonedAfter.Definition,
+		CommentHoldLinks.Definition,
+		CommentHoldRepeatedFrom.Definition,
+		CommentHoldReports.Definition,
+		CommentHoldWords.Definition,
+		NotificationHold.Definition,
+		NotificationMaxPerHour.Definition,
 		OrderCancelsFree.Definition,
 		OrderCancelsWait.Definition,
 		OrderCashGuests.Definition,

@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"souk/pkg/errs"
 	"souk/pkg/money"
@@ -41,6 +42,7 @@ const (
 	Integer  Kind = "integer"
 	Duration Kind = "duration" // a text such as "1h30m0s"
 	Amounts  Kind = "amounts"  // an object of decimal texts by currency, such as {"BRL": "2500.00"}
+	Texts    Kind = "texts"    // an array of texts
 )
 
 // Definition declares a system setting.
@@ -204,4 +206,41 @@ func amounts(d Definition, value map[string]string) Setting[map[money.Currency]m
 	}
 	parsed, _ := parse(object) // the tests check every default
 	return define(d, parsed, parse, format)
+}
+
+// maxTexts and maxTextBytes bound the texts of a setting, and maxTextRunes each of them.
+const (
+	maxTexts     = 10_000
+	maxTextBytes = 64 << 10
+	maxTextRunes = 100
+)
+
+func texts(d Definition) Setting[[]string] {
+	d.Kind = Texts
+	return define(d, nil, func(v any) ([]string, error) {
+		array, ok := v.([]any)
+		if !ok || len(array) > maxTexts {
+			return nil, invalid(`must be an array of texts such as ["scam", "money back"], at most %d`, maxTexts)
+		}
+		out, size := make([]string, 0, len(array)), 0
+		for _, raw := range array {
+			text, ok := raw.(string)
+			text = strings.TrimSpace(text)
+			if size += len(
+				text,
+			); !ok || text == "" || utf8.RuneCountInString(text) > maxTextRunes ||
+				size > maxTextBytes {
+				return nil, invalid("must have texts of 1 to %d characters, and of %d bytes together", maxTextRunes,
+					maxTextBytes)
+			}
+			out = append(out, text)
+		}
+		return out, nil
+	}, func(of []string) any {
+		out := make([]any, len(of))
+		for i, text := range of {
+			out[i] = text
+		}
+		return out
+	})
 }

@@ -78,6 +78,13 @@ func TestValuesAreCheckedByKind(t *testing.T) {
 		invalid []any
 	}{
 		"order.cash.guests": {[]any{true, true, false, false}, []any{nil, "true", 1.0, object()}},
+		"comment.hold_words": {
+			[]any{[]any{}, []any{}, []any{" Scam", "money  back"}, []any{"Scam", "money  back"}},
+			[]any{
+				nil, "scam", object(), []any{""}, []any{" "}, []any{1.0}, []any{strings.Repeat("é", 101)},
+				make([]any, 10_001), slices.Repeat([]any{strings.Repeat("x", 100)}, 656),
+			},
+		},
 		"order.max_unpaid": {
 			[]any{0.0, 0.0, 1e6, 1e6}, []any{nil, -1.0, 1e6 + 1, 1.5, "5", true, 1e300},
 		},

@@ -19,8 +19,8 @@ type inboxJSON struct {
 	UnreadCount   int
 }
 
-// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language,
-// by push, and as a text message. The link in the mail ends such mails.
+// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language, by
+// push, and as a text message. The link in the mail ends such mails. Then the customer abandons a cart.
 func TestCustomerIsNotified(t *testing.T) {
 	t.Parallel()
 	s := start(t, "inprocess", nil)
@@ -102,6 +102,16 @@ func TestCustomerIsNotified(t *testing.T) {
 	ana.get("/v1/me/notification-preferences").want(http.StatusOK).into(&preferences)
 	require.False(t, preferences.Kinds["order_shipped"].Email)
 	require.True(t, preferences.Kinds["order_shipped"].Sms)
+
+	ana.add(v, 2).want(http.StatusOK)
+	s.user(email("notifier"), "operator").send(http.MethodPut, "/v1/operator/settings/cart.abandoned_after",
+		obj{"value": "1s", "expectedVersion": 0}).want(http.StatusOK)
+	waittest.Until(t, func() bool {
+		ana.get("/dev/mail?to=" + to).want(http.StatusOK).into(&mails)
+		return len(mails.Messages) == 3
+	}, "no mail about the abandoned cart arrives")
+	require.Equal(t, "Seu carrinho continua aqui", mails.Messages[0].Subject)
+	require.NotEmpty(t, mails.Messages[0].Headers["List-Unsubscribe-Post"])
 	s.verify()
 }
 

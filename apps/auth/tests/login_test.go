@@ -43,6 +43,36 @@ func TestLoginOpensSessionOnce(t *testing.T) {
 	require.NotEqual(t, res.GetSessionId(), h.login(), "every sign-in gets a new session ID")
 }
 
+// A sign-in is recorded with the browser before its session exists.
+func TestLoginRecordsTheBrowser(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	signIn := func(device string) (*authv1.CompleteLoginResponse, error) {
+		begun := h.begin("/")
+		code, state := h.provider.authorize(begun.GetAuthorizeUrl())
+		return h.auth.CompleteLogin(t.Context(), &authv1.CompleteLoginRequest{
+			Code: code, State: state, LoginCookie: begun.GetLoginCookie(), Device: device,
+		})
+	}
+	first, err := signIn("")
+	require.NoError(t, err)
+	again, err := signIn(first.GetDevice())
+	require.NoError(t, err)
+	require.Equal(t, first.GetDevice(), again.GetDevice())
+	other, err := signIn("made up")
+	require.NoError(t, err)
+	require.NotEqual(t, first.GetDevice(), other.GetDevice())
+	seen := h.users.devices
+	require.Len(t, seen, 3)
+	require.Equal(t, seen[0], seen[1])
+	require.NotEqual(t, seen[0], seen[2])
+	require.NotContains(t, seen, first.GetDevice(), "only a digest is kept")
+
+	h.users.err = errs.New(errs.Unavailable, "the database is away")
+	_, err = signIn(first.GetDevice())
+	requireCode(t, errs.Unavailable, err)
+}
+
 func TestLoginNeedsItsOwnCookieAndState(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -124,6 +124,21 @@ type users struct {
 	mu    sync.Mutex
 	ids   map[string]string
 	calls []*userv1.EnsureUserRequest
+	// devices are the browsers of sign-ins, and err is the answer to the next one.
+	devices []string
+	err     error
+}
+
+func (u *users) RecordSignIn(
+	_ context.Context, in *userv1.RecordSignInRequest,
+) (*userv1.RecordSignInResponse, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err != nil {
+		return nil, u.err
+	}
+	u.devices = append(u.devices, in.GetDevice())
+	return &userv1.RecordSignInResponse{}, nil
 }
 
 func (u *users) EnsureUser(_ context.Context, in *userv1.EnsureUserRequest) (*userv1.EnsureUserResponse, error) {

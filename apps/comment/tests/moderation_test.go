@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"google.golang.org/protobuf/proto"
+
 	commentv1 "souk/gen/go/souk/comment/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
@@ -93,8 +95,41 @@ func TestSuspiciousReviewsAreHeldUntilAnOperatorDecides(t *testing.T) {
 	}
 	h.moderate(held[0], "reject")
 	h.requireStars(0, 0, 0, 0, 2)
+	h.moderate(held[0], "publish")
+	const payloads = `select array_agg(payload order by seq) from outbox
+		where aggregate_id = $1 and subject = 'evt.review.moderated'`
+	var first []bool
+	for _, payload := range moduletest.Value[[][]byte](h.Service, payloads, held[0]) {
+		var m commentv1.ReviewModerated
+		require.NoError(t, proto.Unmarshal(payload, &m))
+		first = append(first, m.GetFirstPublished())
+	}
+	require.Equal(t, []bool{true, false, false}, first)
 	_, err = h.comment.ModerateReview(h.operator(), &commentv1.ModerateReviewRequest{Id: "rev_1", Decision: "reject"})
 	requireCode(t, errs.NotFound, err)
+}
+
+func TestOperatorsChangeTheRulesWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	h := setup(t, moduletest.Config(map[string]any{"hold_words": []any{"Scam"}}))
+	require.Equal(t, map[string]any{
+		"comment.hold_links": true, "comment.hold_repeated_from": 20.0, "comment.hold_reports": 5.0,
+		"comment.hold_words": []any{"Scam"},
+	}, h.Configured())
+	status := func(text string) string { return h.posted(h.buyer(), 1, text).GetStatus() }
+	require.Equal(t, "held", status("scam"))
+	require.Equal(t, "published", status("Money back!"))
+	h.Set("comment.hold_words", []any{"MONEY  back"})
+	require.Equal(t, "held", status("Money back!"))
+	require.Equal(t, "published", status("scam"))
+	require.Equal(t, "held", status("www.example.com"))
+	h.Set("comment.hold_links", false)
+	require.Equal(t, "published", status("www.example.com"))
+	h.Set("comment.hold_reports", 1)
+	v := h.posted(h.buyer(), 1, "")
+	require.NoError(t, h.report(id.New(id.User), v.GetId()))
+	held, _ := h.queue("held")
+	require.Contains(t, held, v.GetId())
 }
 
 func TestShortTextsMayRepeat(t *testing.T) {

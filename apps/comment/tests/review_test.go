@@ -277,6 +277,11 @@ func TestShopRepliesToPublishedReviews(t *testing.T) {
 	again, err := reply(seller, "Sorry!")
 	require.NoError(t, err)
 	require.Equal(t, first.String(), again.String(), "a repetition changes nothing")
+	require.Equal(t, []string{"evt.review.posted", "evt.review.replied"}, h.Events(v.GetId()))
+	told, err := commentv1.NewCommentServiceClient(h.Client("notification")).GetReviewForNotice(t.Context(),
+		&commentv1.GetReviewForNoticeRequest{Id: v.GetId()})
+	require.NoError(t, err)
+	require.Equal(t, "Sorry!", told.GetReview().GetReply().GetText())
 	require.Equal(t, "Sorry!", h.list(&commentv1.ListReviewsRequest{}).GetReviews()[0].GetReply().GetText())
 	gone, err := reply(seller, "")
 	require.NoError(t, err)

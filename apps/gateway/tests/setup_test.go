@@ -239,6 +239,7 @@ func (a *auth) CompleteLogin(_ context.Context, r *authv1.CompleteLoginRequest) 
 		SessionId: "new-session",
 		ExpiresAt: timestamppb.New(time.Now().Add(time.Hour)),
 		ReturnTo:  a.returnTo,
+		Device:    "new-device",
 	}, nil
 }
 

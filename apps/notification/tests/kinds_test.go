@@ -235,6 +235,28 @@ func TestRecipientGetsABoundedNumberOfMails(t *testing.T) {
 	)
 }
 
+func TestOperatorsChangeHowManyMailsARecipientGetsAndHowLongTheyWait(t *testing.T) {
+	t.Parallel()
+	c := clock.NewManual(time.Now())
+	h := setup(t, moduletest.Clock(c))
+	require.Equal(t, map[string]any{"notification.hold": "0s", "notification.max_per_hour": 10.0}, h.Configured())
+	h.Set("notification.max_per_hour", 1)
+	first, second := h.place("", "zoe@example.com"), h.place("", "zoe@example.com")
+	h.Deliver("order", h.confirmed(first))
+	h.state(first, "sent")
+	h.Deliver("order", h.confirmed(second))
+	waittest.Until(t, func() bool { return h.Metric("delivery_delayed_total") == 1 }, "the second mail does not wait")
+	h.Set("notification.max_per_hour", 2)
+	c.Advance(11 * time.Minute)
+	h.state(second, "sent")
+
+	h.Set("notification.hold", "1h")
+	held := h.place("", "leo@example.com")
+	h.Deliver("order", h.confirmed(held))
+	const wait = `select extract(epoch from due_at - created_at)::int from notice where order_id = $1`
+	require.Equal(t, 3600, moduletest.Value[int](h.Service, wait, held))
+}
+
 func TestCustomerIsToldOfShipmentAndDelivery(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

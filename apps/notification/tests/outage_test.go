@@ -128,7 +128,7 @@ func setupSender(t *testing.T) *sender {
 	t.Helper()
 	pool := pgtest.New(t, notification.Module.Sets()...)
 	return &sender{
-		t: t, pool: pool, store: repository.New(pool, 10, func() {}), orders: &guestOrders{},
+		t: t, pool: pool, store: repository.New(pool, func() int64 { return 10 }, func() {}), orders: &guestOrders{},
 		sink: mailServer(t), clock: clock.System{},
 	}
 }
@@ -158,6 +158,7 @@ func (s *sender) service(store service.Store) *service.Service {
 		Providers:   map[domain.Channel]service.Provider{domain.Email: post},
 		Renderer:    renderer,
 		Links:       service.NewLinks(s.store, ""),
+		Mailboxes:   service.NewMailboxes(s.store),
 		Templates:   s.store,
 		Logger:      zap.NewNop(),
 		Clock:       s.clock,

@@ -80,6 +80,17 @@ func TestShortMessagesGoToPhonesAndDevices(t *testing.T) {
 	}
 	_, err := register("webpush", "http://push.example/1")
 	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	for _, host := range []string{
+		"127.0.0.1", "10.1.2.3", "192.168.1.1:8443", "169.254.169.254", "[::1]", "[fd00::1]", "[::ffff:10.0.0.1]", "localhost",
+		"LOCALHOST.", "x.localhost", "2130706433", "127.1", "0x7f.0.0.0x1", "db.internal", "printer.local", "postgres", "",
+	} {
+		_, err := register("webpush", "https://"+host+"/1")
+		require.Equal(t, errs.Invalid, errs.CodeOf(err), host)
+	}
+	browser, err := register("webpush", "https://updates.push.example.com/wpush/v2/1")
+	require.NoError(t, err)
+	_, err = h.gateway().DeleteDevice(h.AsUser(zoe), &notificationv1.DeleteDeviceRequest{Id: browser.GetId()})
+	require.NoError(t, err)
 	app, err := register("fcm", "token-1")
 	require.NoError(t, err)
 	again, err := register("fcm", "token-1")

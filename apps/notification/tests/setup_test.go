@@ -12,9 +12,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"souk/apps/notification"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -31,13 +34,62 @@ type others struct {
 	orderv1.UnimplementedOrderServiceServer
 	userv1.UnimplementedUserServiceServer
 	shopv1.UnimplementedShopServiceServer
+	cartv1.UnimplementedCartServiceServer
+	commentv1.UnimplementedCommentServiceServer
+	voucherv1.UnimplementedVoucherServiceServer
 
 	mu          sync.Mutex
 	orders      map[string]*orderv1.GetOrderForNoticeResponse
 	users       map[string]*userv1.User
 	shops       map[string]*shopv1.GetShopForNoticeResponse
 	invitations map[string]*shopv1.Invitation
+	carts       map[int64]*cartv1.Cart // by version
+	reviews     map[string]*commentv1.Review
+	vouchers    map[string]*voucherv1.GetVoucherForNoticeResponse
+	former      map[string]string // addresses by user
 	err         error
+}
+
+// GetCartForNotice answers as the cart service does.
+func (o *others) GetCartForNotice(
+	_ context.Context, r *cartv1.GetCartForNoticeRequest,
+) (*cartv1.GetCartForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.carts[r.GetVersion()]; c != nil {
+		return &cartv1.GetCartForNoticeResponse{Cart: c}, nil
+	}
+	return nil, errs.New(errs.NotFound, "the cart has changed")
+}
+
+// GetReviewForNotice answers as the comment service does.
+func (o *others) GetReviewForNotice(
+	_ context.Context, r *commentv1.GetReviewForNoticeRequest,
+) (*commentv1.GetReviewForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if v := o.reviews[r.GetId()]; v != nil {
+		return &commentv1.GetReviewForNoticeResponse{Review: v}, nil
+	}
+	return nil, errs.New(errs.NotFound, "there is no such review")
+}
+
+// GetVoucherForNotice answers as the voucher service does.
+func (o *others) GetVoucherForNotice(
+	_ context.Context, r *voucherv1.GetVoucherForNoticeRequest,
+) (*voucherv1.GetVoucherForNoticeResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.vouchers[r.GetId()], nil
+}
+
+// GetFormerEmail answers as the user service does.
+func (o *others) GetFormerEmail(
+	_ context.Context, r *userv1.GetFormerEmailRequest,
+) (*userv1.GetFormerEmailResponse, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return &userv1.GetFormerEmailResponse{Email: o.former[r.GetUserId()], Verified: true}, nil
 }
 
 // GetShopForNotice answers as the shop service does.
@@ -115,6 +167,10 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 		users:       map[string]*userv1.User{},
 		shops:       map[string]*shopv1.GetShopForNoticeResponse{},
 		invitations: map[string]*shopv1.Invitation{},
+		carts:       map[int64]*cartv1.Cart{},
+		reviews:     map[string]*commentv1.Review{},
+		vouchers:    map[string]*voucherv1.GetVoucherForNoticeResponse{},
+		former:      map[string]string{},
 	}
 	sink := mailServer(t)
 	return &harness{t: t, others: o, sink: sink, Service: moduletest.Start(t, notification.Module,
@@ -125,6 +181,9 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 			}),
 			moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, o) }),
 			moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, o) }),
+			moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, o) }),
+			moduletest.Fake("comment", func(r grpc.ServiceRegistrar) { commentv1.RegisterCommentServiceServer(r, o) }),
+			moduletest.Fake("voucher", func(r grpc.ServiceRegistrar) { voucherv1.RegisterVoucherServiceServer(r, o) }),
 			moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, o) }),
 		}, opts...)...)}
 }

@@ -88,7 +88,11 @@ func TestProviderAndUserDecideTheirOwnFields(t *testing.T) {
 	u := h.ensure("ann", "ann@new.example", "Ann Lee").GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail())
 	require.Equal(t, "Ann Lee", u.GetName())
-	require.Equal(t, []string{"evt.user.registered", "evt.user.updated"}, h.Events(me.GetId()))
+	require.Equal(
+		t,
+		[]string{"evt.user.registered", "evt.user.updated", "evt.user.email_changed"},
+		h.Events(me.GetId()),
+	)
 
 	u = h.ensure("ann", "", "").GetUser()
 	require.Equal(t, "ann@new.example", u.GetEmail(), "a missing value changes nothing")

@@ -139,6 +139,8 @@ func TestVoucherIsUsedNoMoreOftenThanItsLimit(t *testing.T) {
 	require.Equal(t, 50, redeemed)
 	require.Equal(t, int64(50), h.get(t, v.GetId()).GetUsed())
 	require.Equal(t, int64(50), h.get(t, other.GetId()).GetUsed(), "all vouchers of an order or none")
+	require.Equal(t, []string{"evt.voucher.used_up"}, h.Events(v.GetId()))
+	require.Empty(t, h.Events(other.GetId()))
 	h.requireInvariants(t)
 }
 
@@ -162,7 +164,18 @@ func TestVoucherSpendsNoMoreThanItsBudget(t *testing.T) {
 	}
 	require.Equal(t, 14, redeemed)
 	require.Equal(t, "98.00", h.get(t, v.GetId()).GetSpent().GetAmount())
+	notification := voucherv1.NewVoucherServiceClient(h.Client("notification"))
+	ask := &voucherv1.GetVoucherForNoticeRequest{Id: v.GetId()}
+	res, err := notification.GetVoucherForNotice(t.Context(), ask)
+	require.NoError(t, err)
+	require.False(t, res.GetUsedUp())
+	require.Empty(t, h.Events(v.GetId()))
 	require.NoError(t, h.redeem(t, redemption(order(), customer, nil, "2.00", v.GetId())), "the rest of the budget")
+	require.Equal(t, []string{"evt.voucher.used_up"}, h.Events(v.GetId()))
+	res, err = notification.GetVoucherForNotice(t.Context(), ask)
+	require.NoError(t, err)
+	require.True(t, res.GetUsedUp())
+	require.Equal(t, "BUDGET", res.GetCode())
 	h.requireInvariants(t)
 }
 

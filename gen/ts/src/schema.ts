@@ -794,7 +794,7 @@ export interface paths {
         get?: never;
         /**
          * Adds a version of a text, which is used from now on
-         * @description Adds a version of a text, which is used from now on. Every process uses it within 5 seconds. A text may show fields and choose by them, as in {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot be filled in when something is sent, the default is used. Needs the role operator.
+         * @description Adds a version of a text, which is used from now on. Every process uses it within 5 seconds. A text may show fields and choose by them, as in {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count, Partly, Rating, Published and Code. If it cannot be filled in when something is sent, the default is used. Needs the role operator.
          */
         put: operations["NotificationService_SetTemplate"];
         post?: never;
@@ -1018,6 +1018,50 @@ export interface paths {
          * @description Verifies or suspends a shop. Needs the role operator.
          */
         post: operations["ShopService_SetShopStatus"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/suppressions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows the mailboxes that get no mails, the latest first
+         * @description Shows the mailboxes that get no mails, the latest first. They are not shown by address. A mailbox that a mail server refuses because it does not exist is suppressed for 30 days. Mails to it are skipped; the log of deliveries says so. Needs the role operator.
+         */
+        get: operations["NotificationService_ListSuppressions"];
+        put?: never;
+        /**
+         * Ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back
+         * @description Ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back. Needs the role operator.
+         */
+        post: operations["NotificationService_SuppressMailbox"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/suppressions:lift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a mailbox get mails again
+         * @description Lets a mailbox get mails again. It does nothing if the mailbox is not suppressed. Needs the role operator.
+         */
+        post: operations["NotificationService_LiftSuppression"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2877,6 +2921,13 @@ export interface components {
              */
             role: "owner" | "staff";
         };
+        /** @description The message LiftSuppressionRequest. */
+        LiftSuppressionRequest: {
+            /** @description The e-mail address. */
+            email: string;
+        };
+        /** @description The message LiftSuppressionResponse. */
+        LiftSuppressionResponse: Record<string, never>;
         /** @description The message ListAddressesResponse. */
         ListAddressesResponse: {
             /** @description An entry of a user's address book. */
@@ -3048,6 +3099,13 @@ export interface components {
         ListStockAdjustmentsResponse: {
             /** @description A change of a variant's pieces on hand by AdjustStock. */
             adjustments: components["schemas"]["StockAdjustment"][];
+        };
+        /** @description The message ListSuppressionsResponse. */
+        ListSuppressionsResponse: {
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+            /** @description The suppressions of the page. */
+            suppressions: components["schemas"]["Suppression"][];
         };
         /** @description The message ListTemplatesResponse. */
         ListTemplatesResponse: {
@@ -3768,7 +3826,7 @@ export interface components {
              * @description The kind of its values. A duration is a text such as "1h30m"; amounts are decimal texts by currency.
              * @enum {string}
              */
-            kind: "boolean" | "integer" | "duration" | "amounts";
+            kind: "boolean" | "integer" | "duration" | "amounts" | "texts";
             /** @description Is it part of GET /v1/settings? */
             public: boolean;
             /**
@@ -4021,6 +4079,35 @@ export interface components {
             histogram: {
                 [key: string]: number;
             };
+        };
+        /** @description The message SuppressMailboxRequest. */
+        SuppressMailboxRequest: {
+            /** @description The e-mail address. Only a digest of it is kept. */
+            email: string;
+            /** @description Why, without addresses. */
+            reason: string;
+        };
+        /** @description A mailbox that gets no mails. */
+        Suppression: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description When it gets mails again.
+             */
+            expiresAt: string;
+            /** @description Identifier. */
+            id: string;
+            /** @description Why. */
+            reason: string;
+            /**
+             * @description Who suppressed it: a mail server that refused it, or an operator.
+             * @enum {string}
+             */
+            source: "bounce" | "operator";
         };
         /** @description A text of notices. It is a template of Go. */
         Template: {
@@ -7194,6 +7281,152 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_ListSuppressions: {
+        parameters: {
+            query?: {
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSuppressionsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_SuppressMailbox: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SuppressMailboxRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    NotificationService_LiftSuppression: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LiftSuppressionRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiftSuppressionResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
             /** @description Conflict: `conflict`, `idempotency_in_flight`. */
             409: {
                 headers: {

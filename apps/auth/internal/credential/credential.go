@@ -38,6 +38,14 @@ func SessionDigest(id string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// NewDevice returns what a browser keeps to be recognized. It proves nothing but that.
+func NewDevice() string { return Random(sessionIDBytes) }
+
+// DeviceDigest returns the name under which a browser is remembered.
+//
+// Errors: unauthenticated (device cannot be one).
+func DeviceDigest(device string) (string, error) { return SessionDigest(device) }
+
 // subkey derives the key for a purpose from secret.
 func subkey(secret []byte, purpose string, size int) ([]byte, error) {
 	key, err := hkdf.Key(sha256.New, secret, nil, "souk auth "+purpose, size)

@@ -39,7 +39,8 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
-	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken())
+	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken(),
+		in.GetDevice())
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +48,7 @@ func (r *RPC) CompleteLogin(
 		SessionId: res.SessionID,
 		ExpiresAt: timestamppb.New(res.Expires),
 		ReturnTo:  res.ReturnTo,
+		Device:    res.Device,
 	}, nil
 }
 

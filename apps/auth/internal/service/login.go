@@ -13,6 +13,7 @@ import (
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 )
 
@@ -52,13 +53,17 @@ type SignedIn struct {
 	SessionID string
 	Expires   time.Time
 	ReturnTo  string
+	// Device is what the browser is to keep, so that its next sign-in is not one from a new browser.
+	Device string
 }
 
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
 // Errors: unauthenticated, and those of provider, user service and Redis.
-func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestToken string) (SignedIn, error) {
+func (s *Service) CompleteLogin(
+	ctx context.Context, code, state, cookie, guestToken, device string,
+) (SignedIn, error) {
 	l, err := s.Sealer.Open(cookie)
 	if err != nil {
 		return SignedIn{}, err
@@ -75,6 +80,17 @@ func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestT
 	if err != nil {
 		return SignedIn{}, err
 	}
+	seen, err := credential.DeviceDigest(device)
+	if err != nil {
+		device = credential.NewDevice()
+		if seen, err = credential.DeviceDigest(device); err != nil {
+			return SignedIn{}, err
+		}
+	}
+	// Before the session exists: no sign-in with a new browser goes unnoticed.
+	if _, err := s.Users.RecordSignIn(ctx, &userv1.RecordSignInRequest{UserId: userID, Device: seen}); err != nil {
+		return SignedIn{}, err
+	}
 	session := domain.NewSession(userID, person.Roles, s.Clock.Now(), s.Lifetimes)
 	sessionID := credential.NewSessionID()
 	digest, err := credential.SessionDigest(sessionID)
@@ -85,7 +101,7 @@ func (s *Service) CompleteLogin(ctx context.Context, code, state, cookie, guestT
 		return SignedIn{}, err
 	}
 	s.mergeAtLogin(ctx, guestToken, userID)
-	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo}, nil
+	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo, Device: device}, nil
 }
 
 func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {

@@ -52,6 +52,9 @@ type Users interface {
 	EnsureUser(
 		ctx context.Context, in *userv1.EnsureUserRequest, opts ...grpc.CallOption,
 	) (*userv1.EnsureUserResponse, error)
+	RecordSignIn(
+		ctx context.Context, in *userv1.RecordSignInRequest, opts ...grpc.CallOption,
+	) (*userv1.RecordSignInResponse, error)
 }
 
 // Carts is the part of the cart service that auth calls.

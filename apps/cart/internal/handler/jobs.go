@@ -6,12 +6,22 @@ import (
 
 	"go.uber.org/zap"
 
+	"souk/apps/cart/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	"souk/pkg/chore"
+	"souk/pkg/clock"
+	"souk/pkg/event"
 )
 
 const (
 	// forgetEvery is the poll interval for expired carts.
 	forgetEvery = time.Hour
+	// abandonEvery is the poll interval for abandoned carts, and abandonBatch the most carts of a pass.
+	abandonEvery = 5 * time.Second
+	abandonBatch = 200
+	// abandonWithin is how long a cart is looked for after its time, so that nobody gets a notice of all old carts when
+	// the setting is switched on.
+	abandonWithin = 3 * 24 * time.Hour
 	// lastWriteBack bounds the write-back at a shutdown.
 	lastWriteBack = 5 * time.Second
 )
@@ -51,6 +61,44 @@ func Forget(forget func(context.Context) (int64, error), log *zap.Logger) func(c
 		Pass: func(ctx context.Context, _ time.Time) (int, error) {
 			n, err := forget(ctx)
 			return int(n), err
+		},
+	}.Run
+}
+
+// SubjectAbandoned is the event that a cart was abandoned.
+const SubjectAbandoned = "evt.cart.abandoned"
+
+// Carts marks carts as abandoned.
+type Carts interface {
+	// Abandon marks at most limit carts that were last changed after from and not after until, and appends their events.
+	// It returns the number of carts that it looked at.
+	Abandon(
+		ctx context.Context, from, until time.Time, limit int, newEvent func(domain.Cart) (event.Event, error),
+	) (int, error)
+}
+
+// Abandon returns a chore that publishes each abandoned cart. After returns how long a cart must be unchanged; 0: none
+// is abandoned. It calls wake after it has appended events.
+func Abandon(
+	carts Carts, after func() time.Duration, wake func(), c clock.Clock, log *zap.Logger,
+) func(context.Context) error {
+	return chore.Chore{
+		Name: "find abandoned carts", Every: abandonEvery, Batch: abandonBatch, Clock: c, Logger: log,
+		Pass: func(ctx context.Context, now time.Time) (int, error) {
+			age := after()
+			if age == 0 {
+				return 0, nil
+			}
+			until := now.Add(-age)
+			n, err := carts.Abandon(ctx, until.Add(-abandonWithin), until, abandonBatch,
+				func(cart domain.Cart) (event.Event, error) {
+					return event.New(ctx, SubjectAbandoned, cart.OwnerID, cart.Version, now,
+						&cartv1.CartAbandoned{UserId: cart.OwnerID, CartVersion: cart.Version})
+				})
+			if n > 0 && err == nil {
+				wake()
+			}
+			return n, err
 		},
 	}.Run
 }

@@ -91,6 +91,19 @@ func (h *RPC) GetLines(ctx context.Context, r *cartv1.GetLinesRequest) (*cartv1.
 	return out, nil
 }
 
+// GetCartForNotice returns a user's cart if it still has the version.
+//
+// Errors: those of service.Service.Unchanged.
+func (h *RPC) GetCartForNotice(
+	ctx context.Context, r *cartv1.GetCartForNoticeRequest,
+) (*cartv1.GetCartForNoticeResponse, error) {
+	v, err := h.service.Unchanged(ctx, r.GetUserId(), r.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	return &cartv1.GetCartForNoticeResponse{Cart: toProto(v)}, nil
+}
+
 // RemoveOrdered removes an order's items, once per order.
 //
 // Errors: those of service.Service.RemoveOrdered.

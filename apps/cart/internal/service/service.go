@@ -113,6 +113,25 @@ func (s *Service) change(ctx context.Context, f func(owner string) (domain.Cart,
 	if err != nil {
 		return domain.View{}, err
 	}
+	return s.show(ctx, c)
+}
+
+// Unchanged returns a user's cart if it still has the version.
+//
+// Errors: not_found (it has changed), unavailable, timeout.
+func (s *Service) Unchanged(ctx context.Context, userID string, version int64) (domain.View, error) {
+	c, err := s.carts.Get(ctx, userID)
+	if err != nil {
+		return domain.View{}, err
+	}
+	if c.Version != version {
+		return domain.View{}, errs.New(errs.NotFound, "the cart has changed")
+	}
+	return s.show(ctx, c)
+}
+
+// show returns a cart with prices.
+func (s *Service) show(ctx context.Context, c domain.Cart) (domain.View, error) {
 	ids := make([]string, len(c.Lines))
 	for i, l := range c.Lines {
 		ids[i] = l.VariantID

@@ -50,8 +50,9 @@ type Deps struct {
 	Orders Orders
 	Shops  Shops
 	Users  Users
-	Rules  Rules
-	Clock  clock.Clock
+	// Rules returns the rules that apply now.
+	Rules func() Rules
+	Clock clock.Clock
 }
 
 // RPC serves souk.comment.v1.CommentService. The contract says who may call which method.
@@ -126,6 +127,7 @@ func (r *RPC) post(ctx context.Context, author, shopID string, in *commentv1.Pos
 		return Review{}, err
 	}
 	v.suspect(reasons, now)
+	v.Announced = v.Status == Published
 	e, err := event.New(ctx, subjectPosted, v.ID, 0, now, &commentv1.ReviewPosted{
 		ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID,
 		Rating: int32(v.Rating), Status: string(v.Status),
@@ -138,8 +140,9 @@ func (r *RPC) post(ctx context.Context, author, shopID string, in *commentv1.Pos
 
 // suspects applies the automatic rules to a review, and returns why they hold it.
 func (r *RPC) suspects(ctx context.Context, v *Review) ([]string, error) {
-	reasons := r.Rules.suspects(v)
-	v.TextKey = r.Rules.textKey(v.Text)
+	rules := r.Rules()
+	reasons := rules.suspects(v)
+	v.TextKey = rules.textKey(v.Text)
 	repeated, err := r.Store.Repeats(ctx, v)
 	if repeated {
 		reasons = append(reasons, reasonRepeated)
@@ -183,6 +186,19 @@ func (r *RPC) GetReview(ctx context.Context, in *commentv1.GetReviewRequest) (*c
 	}
 	out, err := r.reviewToProto(ctx, v)
 	return &commentv1.GetReviewResponse{Review: out}, err
+}
+
+// GetReviewForNotice returns a review that is not deleted.
+//
+// Errors: not_found, unavailable.
+func (r *RPC) GetReviewForNotice(
+	ctx context.Context, in *commentv1.GetReviewForNoticeRequest,
+) (*commentv1.GetReviewForNoticeResponse, error) {
+	v, err := r.Store.Get(ctx, in.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &commentv1.GetReviewForNoticeResponse{Review: v.toProto(noName)}, nil
 }
 
 // ListMyReviews lists the caller's reviews, newest first.
@@ -289,7 +305,7 @@ func (r *RPC) ReportReview(
 		if err := v.concerns(report.UserID); err != nil {
 			return nil, err
 		}
-		if !v.report(report, r.Rules.Reports) {
+		if !v.report(report, r.Rules().Reports) {
 			return nil, nil
 		}
 		return moderated(ctx, v, r.Clock)
@@ -333,6 +349,10 @@ func (r *RPC) ReplyToReview(
 			v.Reply = nil
 		case v.Reply == nil || v.Reply.Text != text:
 			v.Reply = &Reply{Text: text, CreatedAt: r.Clock.Now()}
+			e, err := event.New(ctx, subjectReplied, v.ID, 0, v.Reply.CreatedAt, &commentv1.ReviewReplied{
+				ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID,
+			})
+			return []event.Event{e}, err
 		}
 		return nil, nil
 	})
@@ -396,8 +416,11 @@ func (r *RPC) ModerateReview(
 
 // moderated returns the event that a review has another status.
 func moderated(ctx context.Context, v *Review, c clock.Clock) ([]event.Event, error) {
+	first := v.Status == Published && !v.Announced
+	v.Announced = v.Announced || first
 	e, err := event.New(ctx, subjectModerated, v.ID, 0, c.Now(), &commentv1.ReviewModerated{
 		ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID, Status: string(v.Status),
+		FirstPublished: first,
 	})
 	return []event.Event{e}, err
 }

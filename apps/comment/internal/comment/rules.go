@@ -3,6 +3,7 @@ package comment
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,10 +29,21 @@ type Rules struct {
 	// RepeatedFrom is the number of characters from which a text counts as repeated if its author has used it in a
 	// review of another product; 0: never.
 	RepeatedFrom int
-	// Words are the words and phrases that hold a review, whatever their case.
-	Words []string
 	// Reports is the number of reports that hold a review; 0: none do.
 	Reports int
+	// words are the words and phrases that hold a review, plain and with a space before and after them.
+	words []string
+}
+
+// NewRules returns rules with words and phrases that hold a review, whatever their case.
+func NewRules(links bool, repeatedFrom int, words []string, reports int) Rules {
+	r := Rules{Links: links, RepeatedFrom: repeatedFrom, Reports: reports}
+	for _, w := range words {
+		if w = plain(w); w != "" {
+			r.words = append(r.words, " "+w+" ")
+		}
+	}
+	return r
 }
 
 // suspects returns why the words of a review are suspicious.
@@ -42,11 +54,8 @@ func (r Rules) suspects(v *Review) []string {
 		reasons = append(reasons, reasonLinks)
 	}
 	words := " " + plain(text) + " "
-	for _, w := range r.Words {
-		if w = plain(w); w != "" && strings.Contains(words, " "+w+" ") {
-			reasons = append(reasons, reasonWords)
-			break
-		}
+	if slices.ContainsFunc(r.words, func(w string) bool { return strings.Contains(words, w) }) {
+		reasons = append(reasons, reasonWords)
 	}
 	if v.WasRejected {
 		reasons = append(reasons, reasonRejected)

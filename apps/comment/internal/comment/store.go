@@ -18,6 +18,7 @@ const (
 	subjectPosted        = "evt.review.posted"
 	subjectEdited        = "evt.review.edited"
 	subjectModerated     = "evt.review.moderated"
+	subjectReplied       = "evt.review.replied"
 	subjectDeleted       = "evt.review.deleted"
 	subjectVoted         = "evt.review.voted"
 	subjectRatingChanged = "evt.review.rating_changed"

@@ -58,7 +58,7 @@ type Deps struct {
 func New(ctx context.Context, d Deps) (http.Handler, error) {
 	d.PublicURL = strings.TrimSuffix(d.PublicURL, "/")
 	https := strings.HasPrefix(d.PublicURL, "https://")
-	session, login, guest := cookieNames(https)
+	session, login, guest, device := cookieNames(https)
 	auth := authv1.NewAuthServiceClient(d.Conn)
 	metrics, err := metric.NewHTTP(d.Metrics)
 	if err != nil {
@@ -75,6 +75,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		session:   session,
 		login:     login,
 		guest:     guest,
+		device:    device,
 		secure:    https,
 		logger:    d.Logger,
 	}

@@ -31,6 +31,9 @@ type signInService interface {
 // loginLifetime is the longest time from the start of a sign-in to the provider's answer.
 const loginLifetime = 10 * time.Minute
 
+// deviceLifetime is how long a browser is recognized; browsers keep no cookie for longer.
+const deviceLifetime = 400 * 24 * time.Hour
+
 // signIn serves /auth/login, /auth/callback and /auth/logout to browsers.
 type signIn struct {
 	auth      signInService
@@ -38,17 +41,18 @@ type signIn struct {
 	session   string // name of the session cookie
 	login     string // name of the cookie that holds a sign-in's state
 	guest     string // name of the cookie that may hold a guest token
+	device    string // name of the cookie by which a browser is recognized at its next sign-in
 	secure    bool
 	logger    *zap.Logger
 }
 
-// cookieNames returns the names of the session, login and guest cookies. With https they have the prefix
+// cookieNames returns the names of the session, login, guest and device cookies. With https they have the prefix
 // __Host-, so that no subdomain and no plain connection can set them.
-func cookieNames(https bool) (session, login, guest string) {
+func cookieNames(https bool) (session, login, guest, device string) {
 	if https {
-		return "__Host-souk_session", "__Host-souk_login", "__Host-souk_guest"
+		return "__Host-souk_session", "__Host-souk_login", "__Host-souk_guest", "__Host-souk_device"
 	}
-	return "souk_session", "souk_login", "souk_guest"
+	return "souk_session", "souk_login", "souk_guest", "souk_device"
 }
 
 // own drops the caller's identity from ctx, so that the gateway calls as itself.
@@ -128,6 +132,9 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	if g, err := r.Cookie(s.guest); err == nil {
 		req.GuestToken = g.Value
 	}
+	if d, err := r.Cookie(s.device); err == nil {
+		req.Device = d.Value
+	}
 	res, err := s.auth.CompleteLogin(own(r.Context()), req)
 	if err != nil {
 		middleware.WriteProblem(w, r, err)
@@ -139,6 +146,7 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	s.endSession(r, res.GetSessionId())
 	http.SetCookie(w, s.cookie(s.session, res.GetSessionId(), time.Until(res.GetExpiresAt().AsTime())))
+	http.SetCookie(w, s.cookie(s.device, res.GetDevice(), deviceLifetime))
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, localPath(res.GetReturnTo()), http.StatusSeeOther)
 }

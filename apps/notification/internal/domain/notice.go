@@ -28,15 +28,23 @@ const (
 	ShopSuspended      Kind = "shop_suspended"
 	ShopInvitation     Kind = "shop_invitation"
 	PaymentRefunded    Kind = "payment_refunded"
+	CartAbandoned      Kind = "cart_abandoned"
+	ReviewPosted       Kind = "review_posted"
+	ReviewReplied      Kind = "review_replied"
+	ReviewModerated    Kind = "review_moderated"
+	VoucherUsedUp      Kind = "voucher_used_up"
+	NewDevice          Kind = "new_device"
+	EmailChanged       Kind = "email_changed"
 )
 
 // Rule is what holds for all notices of a kind.
 type Rule struct {
-	// ToShop: it goes to the owners of a shop.
-	ToShop bool
+	// ToShop: it goes to the owners of a shop. ToUser: it goes to the user of its item. Others go to the customer of an
+	// order, or to an invited person.
+	ToShop, ToUser bool
 	// Held: it waits, because a cancellation may make it needless, or because more may be added to it.
 	Held bool
-	// Required: its mails cannot be switched off, because they are needed to keep a contract.
+	// Required: its mails cannot be switched off, because they are needed to keep a contract or an account safe.
 	Required bool
 	// Hourly is how many lists of the kind a shop gets in an hour at most; what happens meanwhile waits in the next
 	// one. It is 0 if the notice is not a list.
@@ -56,6 +64,13 @@ var rules = map[Kind]Rule{
 	ShopSuspended:      {ToShop: true, Required: true},
 	ShopInvitation:     {Held: true, Required: true},
 	PaymentRefunded:    {},
+	CartAbandoned:      {ToUser: true},
+	ReviewPosted:       {ToShop: true, Held: true, Hourly: 1},
+	ReviewReplied:      {ToUser: true},
+	ReviewModerated:    {ToUser: true},
+	VoucherUsedUp:      {ToShop: true, Held: true},
+	NewDevice:          {ToUser: true, Required: true},
+	EmailChanged:       {ToUser: true, Required: true},
 }
 
 // Kinds returns all kinds, sorted.
@@ -75,8 +90,14 @@ const (
 	Push  Channel = "push"
 )
 
-// Item is a line of a notice: an order or shop order, or a variant whose stock is low.
+// Item is a line of a notice: an order or shop order, a variant whose stock is low, or what a notice to a user is about.
 type Item struct {
+	// UserID is the user whom the notice goes to.
+	UserID string `json:"user_id,omitempty"`
+	// CartVersion is the version of an abandoned cart.
+	CartVersion int64  `json:"cart_version,omitempty"`
+	ReviewID    string `json:"review_id,omitempty"`
+	VoucherID   string `json:"voucher_id,omitempty"`
 	OrderID     string `json:"order_id,omitempty"`
 	ShopOrderID string `json:"shop_order_id,omitempty"`
 	SKU         string `json:"sku,omitempty"`
@@ -120,8 +141,8 @@ type Notice struct {
 // Target is a recipient of a notice, and a channel to reach it.
 type Target struct {
 	Channel Channel
-	// Recipient is whose address is looked up: a user, a device, an order (the address typed at its checkout) or an
-	// invitation.
+	// Recipient is whose address is looked up: a user, a device, an order (the address typed at its checkout), an
+	// invitation, or what a changed address is about (the former one).
 	Recipient string
 }
 
@@ -176,6 +197,8 @@ type Message struct {
 	Text, HTML string
 	MessageID  string
 	Date       time.Time
+	// Mailbox is the name of a mail's recipient on the suppression list.
+	Mailbox []byte
 	// Headers are further ones of a mail.
 	Headers map[string]string
 	// Body is the short form of the text, and Link the path of what it is about.
@@ -193,6 +216,8 @@ type Failure struct {
 	Permanent bool
 	// Gone: the device does not exist any more. It is permanent.
 	Gone bool
+	// Bounced: the mailbox does not exist. It is permanent.
+	Bounced bool
 	// Skip: the notice or delivery is not needed any more.
 	Skip bool
 	// Wait is how long a delivery waits that is not allowed now. That is no attempt. 0: it is retried with a backoff.
@@ -210,6 +235,9 @@ func Skip(reason string) error { return &Failure{Reason: reason, Skip: true} }
 
 // Gone returns a failure that ends a device.
 func Gone(reason string) error { return &Failure{Reason: reason, Permanent: true, Gone: true} }
+
+// Bounced returns a failure that suppresses the mailbox of a mail.
+func Bounced(reason string) error { return &Failure{Reason: reason, Permanent: true, Bounced: true} }
 
 // Temporary returns a failure that is retried.
 func Temporary(reason string) error { return &Failure{Reason: reason} }

@@ -2,13 +2,16 @@ package handler
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"souk/apps/notification/internal/domain"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	"souk/pkg/errs"
+	"souk/pkg/httpclient"
 	"souk/pkg/id"
 	"souk/pkg/identity"
 )
@@ -36,8 +39,12 @@ func (r *RPC) RegisterDevice(
 		CreatedAt: r.clock.Now(),
 	}
 	if d.Kind == domain.WebPush {
-		if u, err := url.Parse(d.Token); err != nil || u.Scheme != "https" || u.Host == "" {
+		u, err := url.Parse(d.Token)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" {
 			return nil, errs.InvalidField("token", "must be the https address of the browser's subscription")
+		}
+		if !public(u.Hostname()) {
+			return nil, errs.InvalidField("token", "must be an address on the public internet")
 		}
 		if d.P256dh == "" || d.Auth == "" {
 			return nil, errs.InvalidField("keys", "must be the keys of the browser's subscription")
@@ -48,6 +55,18 @@ func (r *RPC) RegisterDevice(
 		return nil, err
 	}
 	return &notificationv1.RegisterDeviceResponse{Device: deviceToProto(d)}, nil
+}
+
+// public reports whether a host may be on the public internet. What a name means is checked when it is dialled.
+func public(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return httpclient.PublicOnly(addr) == nil
+	}
+	// A number is another spelling of an IPv4 address. A name without a dot is one of the own network.
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return strings.Contains(host, ".") && last != "localhost" && last != "local" && last != "internal" &&
+		last != "" && (last[0] < '0' || last[0] > '9')
 }
 
 // ListDevices lists the caller's devices, and what a browser needs to subscribe.

@@ -33,6 +33,10 @@ type RPC struct {
 	links       Links
 	templates   Templates
 	devices     Devices
+
+	suppressions Suppressions
+	mailboxes    Mailboxes
+
 	vapidPublic string
 	clock       clock.Clock
 }
@@ -44,6 +48,10 @@ type Deps struct {
 	Links       Links
 	Templates   Templates
 	Devices     Devices
+
+	Suppressions Suppressions
+	Mailboxes    Mailboxes
+
 	// VAPIDPublic is the key that browsers need to subscribe.
 	VAPIDPublic string
 	Clock       clock.Clock
@@ -53,7 +61,7 @@ type Deps struct {
 func New(d Deps) *RPC {
 	return &RPC{
 		inbox: d.Inbox, preferences: d.Preferences, links: d.Links, templates: d.Templates, devices: d.Devices,
-		vapidPublic: d.VAPIDPublic, clock: d.Clock,
+		suppressions: d.Suppressions, mailboxes: d.Mailboxes, vapidPublic: d.VAPIDPublic, clock: d.Clock,
 	}
 }
 

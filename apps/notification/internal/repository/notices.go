@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"souk/apps/notification/internal/domain"
@@ -31,17 +30,20 @@ type Store struct {
 	wake  func() // makes the relay publish new events at once
 	split *batch.Batcher[split, struct{}]
 	sent  *batch.Batcher[sent, struct{}]
-	// reserved counts deliveries to recipients; false: the recipient has got too many.
-	reserved *batch.Batcher[reservation, bool]
-	// perHour is the most mails that a recipient gets in an hour.
-	perHour int
+	// notices and deliveries read by ID.
+	notices    *batch.Batcher[string, domain.Notice]
+	deliveries *batch.Batcher[string, domain.Delivery]
+	// reserved counts deliveries to recipients.
+	reserved *batch.Batcher[reservation, domain.Reservation]
+	// perHour returns the most mails that a recipient gets in an hour.
+	perHour func() int64
 }
 
 // reservation is a delivery that is about to be sent to a recipient.
 type reservation struct {
-	deliveryID string
-	recipient  []byte
-	at         time.Time
+	deliveryID         string
+	recipient, mailbox []byte
+	at                 time.Time
 }
 
 // split is a notice whose deliveries are made.
@@ -65,13 +67,15 @@ const (
 	sentWindow = 5 * time.Millisecond
 )
 
-// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour mails in
-// an hour.
-func New(pool *pgxpool.Pool, perHour int, wake func()) *Store {
+// New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour() mails
+// in an hour.
+func New(pool *pgxpool.Pool, perHour func() int64, wake func()) *Store {
 	s := &Store{pool: pool, wake: wake, perHour: perHour}
 	s.split = batch.New(sentLimit, s.runSplit)
 	s.sent = batch.New(sentLimit, s.runSent, batch.WithWindow(sentWindow))
 	s.reserved = batch.New(sentLimit, s.runReserved)
+	s.notices = batch.New(sentLimit, s.readNotices)
+	s.deliveries = batch.New(sentLimit, s.readDeliveries)
 	return s
 }
 
@@ -156,33 +160,65 @@ func add(b *pgx.Batch, n domain.Notice) error {
 	return nil
 }
 
-// Notice returns a notice.
+// Notice returns a notice. Concurrent callers share a statement.
 //
 // Errors: not_found.
-func (s *Store) Notice(ctx context.Context, noticeID string) (n domain.Notice, err error) {
-	return n, scan(s.pool.QueryRow(ctx, getNotice, noticeID), columns(&n)...)
+func (s *Store) Notice(ctx context.Context, noticeID string) (domain.Notice, error) {
+	return s.notices.Submit(ctx, noticeID)
 }
 
-// Delivery returns a delivery with its notice.
+func (s *Store) readNotices(ctx context.Context, ids []string) ([]batch.Result[domain.Notice], error) {
+	return read(ctx, s.pool, getNotice, ids, func(n *domain.Notice) ([]any, *string) { return columns(n), &n.ID })
+}
+
+// Delivery returns a delivery with its notice. Concurrent callers share a statement.
 //
 // Errors: not_found.
-func (s *Store) Delivery(ctx context.Context, deliveryID string) (d domain.Delivery, err error) {
-	p := &d.Preferences
-	into := append(columns(&d.Notice), &d.ID, &d.Channel, &d.Recipient, &d.State, &d.CreatedAt,
-		&p.Kinds, &p.Quiet.From, &p.Quiet.To, &p.Quiet.TimeZone)
-	return d, scan(s.pool.QueryRow(ctx, getDelivery, deliveryID), into...)
+func (s *Store) Delivery(ctx context.Context, deliveryID string) (domain.Delivery, error) {
+	return s.deliveries.Submit(ctx, deliveryID)
+}
+
+func (s *Store) readDeliveries(ctx context.Context, ids []string) ([]batch.Result[domain.Delivery], error) {
+	return read(ctx, s.pool, getDelivery, ids, func(d *domain.Delivery) ([]any, *string) {
+		p := &d.Preferences
+		return append(columns(&d.Notice), &d.ID, &d.Channel, &d.Recipient, &d.State, &d.CreatedAt,
+			&p.Kinds, &p.Quiet.From, &p.Quiet.To, &p.Quiet.TimeZone), &d.ID
+	})
+}
+
+// read reads rows by ID. Fields returns where the columns of a row go, and its ID.
+func read[T any](
+	ctx context.Context, pool *pgxpool.Pool, sql string, ids []string, fields func(*T) (into []any, id *string),
+) ([]batch.Result[T], error) {
+	rows, err := pool.Query(ctx, sql, ids)
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	defer rows.Close()
+	found := map[string]T{}
+	for rows.Next() {
+		var v T
+		into, rowID := fields(&v)
+		if err := rows.Scan(into...); err != nil {
+			return nil, postgres.Err(err)
+		}
+		found[*rowID] = v
+	}
+	if rows.Err() != nil {
+		return nil, postgres.Err(rows.Err())
+	}
+	results := make([]batch.Result[T], len(ids))
+	for i, one := range ids {
+		var ok bool
+		if results[i].Value, ok = found[one]; !ok {
+			results[i].Err = errs.New(errs.NotFound, "there is no such notice or delivery")
+		}
+	}
+	return results, nil
 }
 
 func columns(n *domain.Notice) []any {
 	return []any{&n.ID, &n.Kind, &n.OrderID, &n.About, &n.ShopID, &n.Items, &n.State, &n.Traceparent, &n.CreatedAt}
-}
-
-func scan(row pgx.Row, into ...any) error {
-	err := row.Scan(into...)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return errs.New(errs.NotFound, "there is no such notice or delivery")
-	}
-	return postgres.Err(err)
 }
 
 // Split ends a notice with a delivery for each target, and their jobs. Concurrent callers share a statement.
@@ -268,23 +304,32 @@ func (s *Store) Listed(ctx context.Context, shopOrderID string, before time.Time
 	return yes, postgres.Err(err)
 }
 
-// Reserve counts a delivery to a recipient. It returns false, and does not count it, if the recipient has got too many
-// in the last hour. Each attempt reserves; a delivery counts once.
-func (s *Store) Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error) {
-	return s.reserved.Submit(ctx, reservation{deliveryID, recipient, at})
+// Reserve counts a delivery to a recipient, unless the recipient has got too many in the last hour or the mailbox is
+// suppressed; an empty one never is. Each attempt reserves; a delivery counts once.
+func (s *Store) Reserve(
+	ctx context.Context, deliveryID string, recipient, mailbox []byte, at time.Time,
+) (domain.Reservation, error) {
+	return s.reserved.Submit(ctx, reservation{deliveryID, recipient, mailbox, at})
 }
 
 // lockRecipients lets one transaction at a time count deliveries: one that counts must see all others.
 const lockRecipients = "select pg_advisory_xact_lock(hashtextextended('recipient_mail', 0))"
 
-func (s *Store) runReserved(ctx context.Context, items []reservation) ([]batch.Result[bool], error) {
-	results := make([]batch.Result[bool], len(items))
+func (s *Store) runReserved(ctx context.Context, items []reservation) ([]batch.Result[domain.Reservation], error) {
+	results := make([]batch.Result[domain.Reservation], len(items))
 	err := postgres.InBatches(ctx, s.pool, []string{lockRecipients}, func(tx *postgres.Batches) error {
-		b := &pgx.Batch{}
+		b, most := &pgx.Batch{}, s.perHour()
 		for i, it := range items {
-			b.Queue(reserve, it.deliveryID, it.recipient, it.at, s.perHour).Exec(func(tag pgconn.CommandTag) error {
-				results[i].Value = tag.RowsAffected() > 0
-				return nil
+			b.Queue(reserve, it.deliveryID, it.recipient, it.at, most, it.mailbox).QueryRow(func(row pgx.Row) error {
+				var counted, suppressed bool
+				err := row.Scan(&counted, &suppressed)
+				switch {
+				case suppressed:
+					results[i].Value = domain.Suppressed
+				case !counted:
+					results[i].Value = domain.TooMany
+				}
+				return err
 			})
 		}
 		return tx.Commit(ctx, b)

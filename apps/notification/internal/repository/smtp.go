@@ -192,7 +192,7 @@ func (s *SMTP) client(conn net.Conn) (*mail.Client, error) {
 	dial := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	opts := []mail.Option{
 		mail.WithPort(port), mail.WithTimeout(longest), mail.WithHELO("souk.localhost"), mail.WithTLSConfig(cfg),
-		mail.WithoutRset(),
+		mail.WithoutRset(), mail.WithoutNoop(),
 	}
 	switch {
 	case s.TLS == TLSNone:
@@ -232,9 +232,12 @@ func (s *SMTP) deliver(ctx context.Context, x *session, m *mail.Msg) (begun bool
 	switch failed.Reason {
 	case mail.ErrConnCheck:
 		return false, temporary("connection", err)
-	case mail.ErrSMTPMailFrom:
-		return true, refused("sender", failed.ErrorCode())
+	case mail.ErrSMTPMailFrom: // without an answer, the server has hung up before the mail began
+		return failed.ErrorCode() > 0, refused("sender", failed.ErrorCode())
 	case mail.ErrSMTPRcptTo:
+		if unknown(failed.ErrorCode(), failed.EnhancedStatusCode()) {
+			return true, domain.Bounced(fmt.Sprintf("smtp: recipient refused with %d", failed.ErrorCode()))
+		}
 		return true, refused("recipient", failed.ErrorCode())
 	case mail.ErrSMTPData:
 		return true, refused("data", failed.ErrorCode())
@@ -257,6 +260,18 @@ func refused(step string, code int) error {
 		return domain.Temporary(fmt.Sprintf("smtp: %s failed with %d", step, code))
 	}
 	return domain.Temporary("smtp: " + step + " failed: the connection broke")
+}
+
+// noMailbox are the enhanced codes (RFC 3463) of mailboxes that do not exist or are disabled, and not those of mails that
+// are refused for what they are or who sends them.
+var noMailbox = []string{"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"}
+
+// unknown reports whether a recipient was refused because there is no such mailbox.
+func unknown(code int, enhanced string) bool {
+	if enhanced != "" {
+		return code >= 500 && slices.Contains(noMailbox, enhanced)
+	}
+	return code == 550 || code == 551 || code == 553
 }
 
 // temporary returns a failure that is retried.

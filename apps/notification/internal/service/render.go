@@ -55,8 +55,12 @@ func NewRenderer(publicURL string) (*Renderer, error) {
 	}, nil
 }
 
-// statusCancelled is the status of cancelled shop orders.
-const statusCancelled = "cancelled"
+// statusCancelled is the status of cancelled shop orders. The others are those of reviews.
+const (
+	statusCancelled = "cancelled"
+	statusHeld      = "held"
+	statusPublished = "published"
+)
 
 // words are what all layouts show.
 type words struct {
@@ -114,8 +118,8 @@ func (r *Renderer) render(
 		Locale: to.Locale, Labels: lang.Labels, Subject: t.Subject, Name: to.Address.Name, Text: paragraphs(t.Body),
 		Unsubscribe: unsubscribe,
 	}
-	if path := path(d.Notice.Kind, l); r.publicURL != "" && path != "" {
-		w.Link = r.publicURL + path
+	if r.publicURL != "" {
+		w.Link = r.publicURL + linkOf(d.Notice.Kind).path(l)
 	}
 	if k := d.Notice.Kind; k == domain.OrderConfirmed || k == domain.OrderCancelled {
 		w.Name = person(l.order.GetShippingAddress().GetName())

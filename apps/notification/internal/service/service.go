@@ -14,10 +14,13 @@ import (
 	"google.golang.org/grpc"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -58,8 +61,12 @@ type Store interface {
 	// DeleteDevice deletes a device of a user, or of any if userID is empty.
 	DeleteDevice(ctx context.Context, userID, deviceID string) error
 	Delivery(ctx context.Context, deliveryID string) (domain.Delivery, error)
-	// Reserve counts a delivery to a recipient, and returns false if the recipient has got too many.
-	Reserve(ctx context.Context, deliveryID string, recipient []byte, at time.Time) (bool, error)
+	// Reserve counts a delivery to a recipient, unless that has got too many or the mailbox is suppressed.
+	Reserve(
+		ctx context.Context, deliveryID string, recipient, mailbox []byte, at time.Time,
+	) (domain.Reservation, error)
+	// Suppress adds a mailbox to the suppression list.
+	Suppress(ctx context.Context, mailbox []byte, v domain.Suppression) (domain.Suppression, error)
 	Sent(ctx context.Context, deliveryID string, at time.Time, ev event.Event) error
 	// Deposit is Sent for a delivery that is put into an inbox.
 	Deposit(ctx context.Context, deliveryID string, n domain.Notification, ev event.Event) error
@@ -74,8 +81,32 @@ type Orders interface {
 	) (*orderv1.GetOrderForNoticeResponse, error)
 }
 
+// Carts is the part of the cart service that notification calls.
+type Carts interface {
+	GetCartForNotice(
+		ctx context.Context, r *cartv1.GetCartForNoticeRequest, opts ...grpc.CallOption,
+	) (*cartv1.GetCartForNoticeResponse, error)
+}
+
+// Reviews is the part of the comment service that notification calls.
+type Reviews interface {
+	GetReviewForNotice(
+		ctx context.Context, r *commentv1.GetReviewForNoticeRequest, opts ...grpc.CallOption,
+	) (*commentv1.GetReviewForNoticeResponse, error)
+}
+
+// Vouchers is the part of the voucher service that notification calls.
+type Vouchers interface {
+	GetVoucherForNotice(
+		ctx context.Context, r *voucherv1.GetVoucherForNoticeRequest, opts ...grpc.CallOption,
+	) (*voucherv1.GetVoucherForNoticeResponse, error)
+}
+
 // Users is the part of the user service that notification calls.
 type Users interface {
+	GetFormerEmail(
+		ctx context.Context, r *userv1.GetFormerEmailRequest, opts ...grpc.CallOption,
+	) (*userv1.GetFormerEmailResponse, error)
 	BatchGetUsers(
 		ctx context.Context, r *userv1.BatchGetUsersRequest, opts ...grpc.CallOption,
 	) (*userv1.BatchGetUsersResponse, error)
@@ -100,7 +131,12 @@ type Provider interface {
 
 // Deps are the dependencies of a Service. All are required, except Tracer and Metrics.
 type Deps struct {
-	Store  Store
+	Store Store
+	Carts Carts
+
+	Reviews  Reviews
+	Vouchers Vouchers
+
 	Orders Orders
 	Users  Users
 	Shops  Shops
@@ -108,6 +144,7 @@ type Deps struct {
 	Providers map[domain.Channel]Provider
 	Renderer  *Renderer
 	Links     *Links
+	Mailboxes *Mailboxes
 	// Templates are what operators wrote.
 	Templates Templates
 	Logger    *zap.Logger
@@ -195,7 +232,11 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 		return []domain.Target{{Channel: domain.Email, Recipient: n.About}}, nil
 	}
 	users, mails := l.owners, l.owners
-	if !n.Kind.Rule().ToShop {
+	switch rule := n.Kind.Rule(); {
+	case rule.ToUser:
+		users = []string{n.Items[0].UserID}
+		mails = users
+	case !rule.ToShop:
 		users, mails = nil, []string{l.order.GetId()}
 		if customer := l.answer.GetCustomerId(); strings.HasPrefix(customer, string(id.User)+"_") {
 			users = []string{customer}
@@ -207,15 +248,20 @@ func (s *Service) targets(ctx context.Context, n domain.Notice) ([]domain.Target
 	if len(mails) == 0 {
 		return nil, domain.Skip("the shop has no owner")
 	}
-	preferences, err := s.Store.Preferences(ctx, users...)
-	if err != nil {
-		return nil, err
+	var preferences map[string]domain.Preferences
+	if len(users) > 0 {
+		if preferences, err = s.Store.Preferences(ctx, users...); err != nil {
+			return nil, err
+		}
 	}
 	var out []domain.Target
 	add := func(c domain.Channel, recipient string) {
 		if preferences[recipient].Wants(n.Kind, c) {
 			out = append(out, domain.Target{Channel: c, Recipient: recipient})
 		}
+	}
+	if n.Kind == domain.EmailChanged { // also to the former address
+		out = append(out, domain.Target{Channel: domain.Email, Recipient: n.About})
 	}
 	for _, recipient := range mails {
 		add(domain.Email, recipient)
@@ -289,6 +335,11 @@ func (s *Service) send(ctx context.Context, d domain.Delivery) (msg domain.Messa
 	sending, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	err = s.Providers[d.Channel].Send(sending, msg)
+	if f := domain.FailureOf(err, ""); f.Bounced {
+		if err := s.bounced(ctx, msg, f.Reason); err != nil {
+			return msg, err // the next attempt suppresses it
+		}
+	}
 	if domain.FailureOf(err, "").Gone && d.Channel == domain.Push {
 		if err := s.Store.DeleteDevice(ctx, "", d.Recipient); err != nil && !errs.Is(err, errs.NotFound) {
 			return msg, err // the next attempt deletes it

@@ -9,8 +9,11 @@ import (
 	"go.uber.org/zap"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/errs"
 	"souk/pkg/money"
 )
@@ -175,5 +178,13 @@ func sampleLetter() letter {
 		order: order, parts: order.GetShopOrders(), numbers: []string{sample.Number},
 		shop:       &shopv1.Shop{Name: sample.Shop},
 		invitation: &shopv1.Invitation{ShopName: sample.Shop, Role: sample.Role},
+		voucher:    &voucherv1.GetVoucherForNoticeResponse{Code: sample.Code, UsedUp: true},
+		reviews: []*commentv1.Review{{
+			ProductId: "prd_1", Rating: sample.Rating, Title: "Tea", Text: "Very good.", Status: statusPublished,
+			Reply: &commentv1.Reply{Text: "Thank you!"},
+		}},
+		cart: &cartv1.Cart{
+			Items: []*cartv1.CartItem{{Title: "Tea", Quantity: 2, LineTotal: total, Available: true}}, Total: total,
+		},
 	}
 }

@@ -30,12 +30,17 @@ type Fields struct {
 	Shop string
 	// Carrier and TrackingNumber say how an order is shipped; both may be empty.
 	Carrier, TrackingNumber string
-	// Amount is what was paid back.
+	// Amount is what was paid back, or the total of a cart.
 	Amount string
 	// Role is that of an invited person.
 	Role string
-	// Count is the number of orders or variants of a list.
+	// Count is the number of orders or variants of a list, or of the items of a cart.
 	Count int
+	// Rating is the number of stars of a review, and Published reports whether everybody sees it.
+	Rating    int32
+	Published bool
+	// Code is that of a voucher.
+	Code string
 	// Partly reports that other parts of the order stay.
 	Partly bool
 }
@@ -43,7 +48,7 @@ type Fields struct {
 // sample shows a template in a preview.
 var sample = Fields{
 	Number: "S-20261129-4711", Shop: "Aurora", Carrier: "Correios", TrackingNumber: "BR123", Role: "staff", Count: 2,
-	Amount: "BRL 39.80",
+	Amount: "BRL 39.80", Rating: 4, Published: true, Code: "WELCOME-10",
 }
 
 // language has the texts of a language.

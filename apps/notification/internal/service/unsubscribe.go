@@ -3,11 +3,8 @@ package service
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"strings"
-	"sync"
 
 	"souk/apps/notification/internal/domain"
 	"souk/pkg/errs"
@@ -16,25 +13,16 @@ import (
 // UnsubscribePath is the path of the gateway's page that ends mails of a kind.
 const UnsubscribePath = "/v1/unsubscribe"
 
-// Keys keeps keys that all processes share.
-type Keys interface {
-	// Key returns the key for a purpose. Fresh becomes the key if the purpose has no key.
-	Key(ctx context.Context, purpose string, fresh []byte) ([]byte, error)
-}
-
 // Links makes the links in mails that end mails of their kind. A link is the proof that its bearer got the mail. It
 // holds no address, and is valid for ever.
 type Links struct {
-	keys      Keys
+	signer    signer
 	publicURL string
-
-	mu  sync.Mutex
-	key []byte // nil until it is needed
 }
 
 // NewLinks returns Links with a shared key; an empty publicURL: no links.
 func NewLinks(keys Keys, publicURL string) *Links {
-	return &Links{keys: keys, publicURL: strings.TrimRight(publicURL, "/")}
+	return &Links{signer: signer{keys: keys, purpose: "unsubscribe"}, publicURL: strings.TrimRight(publicURL, "/")}
 }
 
 // link returns the link for an owner of preferences and a kind; "" if mails have no such link.
@@ -48,20 +36,8 @@ func (l *Links) link(ctx context.Context, owner string, kind domain.Kind) (strin
 }
 
 func (l *Links) sign(ctx context.Context, claim string) (string, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.key == nil {
-		fresh := make([]byte, sha256.Size)
-		_, _ = rand.Read(fresh) // it never fails
-		key, err := l.keys.Key(ctx, "unsubscribe", fresh)
-		if err != nil {
-			return "", err
-		}
-		l.key = key
-	}
-	mac := hmac.New(sha256.New, l.key)
-	mac.Write([]byte(claim))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
+	sum, err := l.signer.sign(ctx, claim)
+	return base64.RawURLEncoding.EncodeToString(sum), err
 }
 
 // Parse returns the owner and the kind of a token.

@@ -3,12 +3,16 @@ package service
 import (
 	"context"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"souk/apps/notification/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
+	commentv1 "souk/gen/go/souk/comment/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/mailbox"
@@ -25,6 +29,9 @@ type letter struct {
 	shop       *shopv1.Shop
 	owners     []string
 	invitation *shopv1.Invitation
+	cart       *cartv1.Cart // without what cannot be bought
+	reviews    []*commentv1.Review
+	voucher    *voucherv1.GetVoucherForNoticeResponse
 }
 
 // write requests the content and the recipient of a delivery, counts the delivery to the recipient, and renders it.
@@ -54,7 +61,11 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, err
 	}
-	if err := s.reserve(ctx, d, to.Digest()); err != nil {
+	mailbox, err := s.Mailboxes.Name(ctx, to.Address.Address)
+	if err != nil {
+		return domain.Message{}, err
+	}
+	if err := s.reserve(ctx, d, to.Digest(), mailbox); err != nil {
 		return domain.Message{}, err
 	}
 	unsubscribe, err := s.Links.link(ctx, owner, d.Notice.Kind)
@@ -69,18 +80,23 @@ func (s *Service) write(ctx context.Context, d domain.Delivery) (domain.Message,
 	if err != nil {
 		return domain.Message{}, domain.Permanent("it cannot be written")
 	}
+	msg.Mailbox = mailbox
 	return msg, nil
 }
 
 // reserve counts a delivery to a recipient.
 //
-// Errors: *domain.Failure (the recipient has got too many).
-func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient []byte) error {
-	ok, err := s.Store.Reserve(ctx, d.ID, recipient, s.Clock.Now())
-	if err == nil && !ok {
+// Errors: *domain.Failure (the recipient has got too many, or the mailbox is suppressed).
+func (s *Service) reserve(ctx context.Context, d domain.Delivery, recipient, mailbox []byte) error {
+	switch r, err := s.Store.Reserve(ctx, d.ID, recipient, mailbox, s.Clock.Now()); {
+	case err != nil:
+		return err
+	case r == domain.TooMany:
 		return domain.Wait("the recipient has got too many in the last hour", domain.LimitBackoff)
+	case r == domain.Suppressed:
+		return domain.Skip("the mailbox is on the suppression list")
 	}
-	return err
+	return nil
 }
 
 // device returns the device of a push message, and gives the delivery the preferences of its user.
@@ -124,7 +140,7 @@ func (s *Service) short(
 		Channel: d.Channel,
 		Subject: t.Subject,
 		Body:    t.Body,
-		Link:    path(d.Notice.Kind, l),
+		Link:    linkOf(d.Notice.Kind).path(l),
 		Device:  device,
 	}
 	if d.Channel != domain.SMS {
@@ -135,7 +151,7 @@ func (s *Service) short(
 		return m, domain.Skip("the profile has no phone number with the prefix of its country")
 	}
 	m.To = number
-	return m, s.reserve(ctx, d, mailbox.Digest("phone", number))
+	return m, s.reserve(ctx, d, mailbox.Digest("phone", number), nil)
 }
 
 var errUnwanted = domain.Skip("the recipient does not want it")
@@ -160,10 +176,16 @@ func (s *Service) owner(ctx context.Context, d domain.Delivery, to domain.Recipi
 
 // read requests what a notice is about.
 func (s *Service) read(ctx context.Context, n domain.Notice) (letter, error) {
-	switch {
+	switch rule := n.Kind.Rule(); {
 	case n.Kind == domain.ShopInvitation:
 		return s.readInvitation(ctx, n)
-	case n.Kind.Rule().ToShop:
+	case n.Kind == domain.CartAbandoned:
+		return s.readCart(ctx, n)
+	case n.Kind == domain.ReviewReplied || n.Kind == domain.ReviewModerated:
+		return s.readReview(ctx, n)
+	case rule.ToUser:
+		return letter{}, nil
+	case rule.ToShop:
 		return s.readShop(ctx, n)
 	}
 	return s.readOrder(ctx, n)
@@ -232,6 +254,19 @@ func (s *Service) readShop(ctx context.Context, n domain.Notice) (l letter, err 
 			return letter{}, domain.Skip("the shop was not told of the order")
 		}
 		shopID, l.numbers = l.parts[0].GetShopId(), []string{l.order.GetNumber()}
+	case domain.ReviewPosted:
+		if l, err = s.readReviews(ctx, n); err != nil {
+			return letter{}, err
+		}
+	case domain.VoucherUsedUp:
+		l.voucher, err = s.Vouchers.GetVoucherForNotice(ctx,
+			&voucherv1.GetVoucherForNoticeRequest{Id: n.Items[0].VoucherID})
+		if err != nil {
+			return letter{}, err
+		}
+		if !l.voucher.GetUsedUp() {
+			return letter{}, domain.Skip("the voucher can be used again")
+		}
 	}
 	res, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: shopID})
 	if errs.Is(err, errs.NotFound) {
@@ -247,6 +282,67 @@ func (s *Service) readInvitation(ctx context.Context, n domain.Notice) (letter, 
 		return letter{}, domain.Skip("the invitation has ended")
 	}
 	return letter{invitation: res.GetInvitation()}, err
+}
+
+// readCart requests an abandoned cart. It is not abandoned if it has changed since.
+func (s *Service) readCart(ctx context.Context, n domain.Notice) (letter, error) {
+	res, err := s.Carts.GetCartForNotice(ctx, &cartv1.GetCartForNoticeRequest{
+		UserId: n.Items[0].UserID, Version: n.Items[0].CartVersion,
+	})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("the cart has changed")
+	}
+	if err != nil {
+		return letter{}, err
+	}
+	c := res.GetCart()
+	c.Items = slices.DeleteFunc(c.GetItems(), func(it *cartv1.CartItem) bool { return !it.GetAvailable() })
+	if len(c.GetItems()) == 0 {
+		return letter{}, domain.Skip("nothing in the cart can be bought")
+	}
+	return letter{cart: c}, nil
+}
+
+// readReviews requests the new reviews of a shop. Those that are not published any more are left out.
+func (s *Service) readReviews(ctx context.Context, n domain.Notice) (l letter, err error) {
+	for _, item := range n.Items {
+		res, err := s.Reviews.GetReviewForNotice(ctx, &commentv1.GetReviewForNoticeRequest{Id: item.ReviewID})
+		if err != nil && !errs.Is(err, errs.NotFound) {
+			return letter{}, err
+		}
+		if res.GetReview().GetStatus() == statusPublished {
+			l.reviews = append(l.reviews, res.GetReview())
+		}
+	}
+	if len(l.reviews) == 0 {
+		return letter{}, domain.Skip("the reviews are not published")
+	}
+	return l, nil
+}
+
+// readReview requests the review of a customer, and its shop if that has replied.
+func (s *Service) readReview(ctx context.Context, n domain.Notice) (l letter, err error) {
+	res, err := s.Reviews.GetReviewForNotice(ctx, &commentv1.GetReviewForNoticeRequest{Id: n.Items[0].ReviewID})
+	if errs.Is(err, errs.NotFound) {
+		return letter{}, domain.Skip("the review was deleted")
+	}
+	if err != nil {
+		return letter{}, err
+	}
+	review := res.GetReview()
+	l.reviews = []*commentv1.Review{review}
+	if n.Kind == domain.ReviewModerated {
+		if review.GetStatus() == statusHeld {
+			return letter{}, domain.Skip("the review is held again")
+		}
+		return l, nil
+	}
+	if review.GetStatus() != statusPublished || review.GetReply() == nil {
+		return letter{}, domain.Skip("the reply is not shown")
+	}
+	shop, err := s.Shops.GetShopForNotice(ctx, &shopv1.GetShopForNoticeRequest{Id: n.ShopID})
+	l.shop = shop.GetShop()
+	return l, err
 }
 
 func partOf(o *orderv1.Order, partID string) *orderv1.ShopOrder {
@@ -268,6 +364,8 @@ func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (d
 	switch {
 	case l.invitation != nil:
 		return recipient(l.invitation.GetEmail(), "", false)
+	case d.Notice.Kind == domain.EmailChanged && d.Recipient == d.Notice.About:
+		return s.former(ctx, d.Notice.Items[0].UserID)
 	case l.answer == nil || d.Notice.Kind.Rule().ToShop:
 		return s.user(ctx, d.Recipient)
 	case typed(l.answer):
@@ -277,6 +375,24 @@ func (s *Service) recipient(ctx context.Context, d domain.Delivery, l letter) (d
 	if err == nil && to.Address.Name == "" {
 		to.Address.Name = person(l.order.GetShippingAddress().GetName())
 	}
+	return to, err
+}
+
+// former returns the address that a user had before the last change of it.
+func (s *Service) former(ctx context.Context, userID string) (domain.Recipient, error) {
+	res, err := s.Users.GetFormerEmail(ctx, &userv1.GetFormerEmailRequest{UserId: userID})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Recipient{}, domain.Permanent("there is no former address")
+	}
+	if err != nil {
+		return domain.Recipient{}, err
+	}
+	u, err := s.profile(ctx, userID)
+	if err != nil {
+		return domain.Recipient{}, err
+	}
+	to, err := recipient(res.GetEmail(), u.GetName(), res.GetVerified())
+	to.Locale = localeOf(u.GetPreferences().GetLocale())
 	return to, err
 }
 

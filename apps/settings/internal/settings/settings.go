@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,8 +11,11 @@ import (
 	"souk/pkg/flag"
 )
 
-// maxVersions is how many versions of a setting are kept.
-const maxVersions = 100
+// maxVersions is how many versions of a setting are kept, as long as their values take at most maxHistory bytes.
+const (
+	maxVersions = 100
+	maxHistory  = 512 << 10
+)
 
 // Setting is the stored state of a system setting. Its version is its document's revision.
 type Setting struct {
@@ -52,6 +56,22 @@ func (s *Setting) add(v Value, by Author) {
 	}
 	s.Versions = append(s.Versions, Version{Number: next, Set: v.Set, Value: v.JSON, AuthorID: by.ID, At: by.At})
 	s.Versions = s.Versions[max(0, len(s.Versions)-maxVersions):]
+	size := 0
+	for i, version := range slices.Backward(s.Versions) {
+		if size += sizeOf(version.Value); size > maxHistory && i < len(s.Versions)-1 {
+			s.Versions = s.Versions[i+1:]
+			return
+		}
+	}
+}
+
+// sizeOf returns about the number of bytes that a value takes. Only texts may be large.
+func sizeOf(value any) (size int) {
+	texts, _ := value.([]any)
+	for _, text := range texts {
+		size += len(fmt.Sprint(text)) + 3
+	}
+	return size
 }
 
 // valueOf returns the value of a kept version; 0 is the default.

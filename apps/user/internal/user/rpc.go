@@ -7,6 +7,7 @@ import (
 
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
+	"souk/pkg/errs"
 	"souk/pkg/identity"
 )
 
@@ -80,6 +81,35 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 		return nil, err
 	}
 	return &userv1.EnsureUserResponse{User: u.toProto(), Created: created}, nil
+}
+
+// RecordSignIn remembers the browser with which a user signs in.
+//
+// Errors: not_found, conflict, unavailable.
+func (r *RPC) RecordSignIn(
+	ctx context.Context, in *userv1.RecordSignInRequest,
+) (*userv1.RecordSignInResponse, error) {
+	if _, err := r.store.Get(ctx, in.GetUserId()); err != nil {
+		return nil, err
+	}
+	isNew, err := r.store.SignedIn(ctx, in.GetUserId(), in.GetDevice(), r.clock.Now())
+	return &userv1.RecordSignInResponse{NewDevice: isNew}, err
+}
+
+// GetFormerEmail returns the address that a user had before the last change of it.
+//
+// Errors: not_found, unavailable.
+func (r *RPC) GetFormerEmail(
+	ctx context.Context, in *userv1.GetFormerEmailRequest,
+) (*userv1.GetFormerEmailResponse, error) {
+	u, err := r.store.Get(ctx, in.GetUserId())
+	if err != nil {
+		return nil, err
+	}
+	if u.FormerEmail == "" {
+		return nil, errs.New(errs.NotFound, "the address never changed")
+	}
+	return &userv1.GetFormerEmailResponse{Email: u.FormerEmail, Verified: u.FormerEmailVerified}, nil
 }
 
 // BatchGetUsers returns users by ID. Missing users are left out.

@@ -16,6 +16,8 @@ import (
 const (
 	subjectRegistered = "evt.user.registered"
 	subjectUpdated    = "evt.user.updated"
+	subjectNewDevice  = "evt.user.new_device"
+	subjectNewEmail   = "evt.user.email_changed"
 
 	byIdentity = "by_identity"
 	byEmail    = "by_email"
@@ -27,8 +29,9 @@ const (
 
 // Store stores users.
 type Store struct {
-	users *document.Collection[User]
-	wake  func()
+	users   *document.Collection[User]
+	devices *document.Collection[devices]
+	wake    func()
 }
 
 // NewStore opens the collection and creates it and its indexes if they are missing. wake is called after each
@@ -51,7 +54,17 @@ func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Sto
 	if err := users.Ensure(ctx); err != nil {
 		return nil, err
 	}
-	return &Store{users: users, wake: wake}, nil
+	known, err := document.NewCollection(documents, document.Spec[devices]{
+		Name: "devices",
+		ID:   func(d devices) string { return d.UserID },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := known.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	return &Store{users: users, devices: known, wake: wake}, nil
 }
 
 // Get returns a user.
@@ -146,7 +159,12 @@ func (s *Store) update(ctx context.Context, userID string, now time.Time, f func
 		}
 		u.UpdatedAt = now
 		e, err := event.New(ctx, subjectUpdated, u.ID, 0, now, &userv1.UserUpdated{UserId: u.ID})
-		return []event.Event{e}, err
+		events := []event.Event{e}
+		if err == nil && before.Email != "" && u.Email != before.Email {
+			e, err = event.New(ctx, subjectNewEmail, u.ID, 0, now, &userv1.EmailChanged{UserId: u.ID})
+			events = append(events, e)
+		}
+		return events, err
 	})
 	if err == nil && changed {
 		s.wake()

@@ -28,6 +28,9 @@ type User struct {
 	// Email is unset if the provider does not give one.
 	Email         string `json:"email,omitempty"`
 	EmailVerified bool   `json:"emailVerified,omitempty"`
+	// FormerEmail is the address before the last change; unset if there was none.
+	FormerEmail         string `json:"formerEmail,omitempty"`
+	FormerEmailVerified bool   `json:"formerEmailVerified,omitempty"`
 	// Name is OwnName if that is set, else ProviderName.
 	Name         string      `json:"name,omitempty"`
 	OwnName      string      `json:"ownName,omitempty"`
@@ -65,6 +68,9 @@ type Change struct {
 // because they could not be corrected here.
 func (u *User) applyIdentity(i Identity) {
 	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
+		if u.Email != "" && u.Email != email {
+			u.FormerEmail, u.FormerEmailVerified = u.Email, u.EmailVerified
+		}
 		u.Email, u.EmailVerified = email, i.EmailVerified
 	}
 	if name := strings.TrimSpace(i.Name); name != "" && printable(name) && !weblink.In(name) {

@@ -20,6 +20,8 @@ type Use struct {
 	Amount money.Money
 	// OperatorAmount is the part of Amount that the operator bears.
 	OperatorAmount money.Money
+	// UsedUp reports whether it was the last use, or has spent the budget. It is set by the store.
+	UsedUp bool
 }
 
 // Invalid returns the error of a voucher that cannot be used. path names it.

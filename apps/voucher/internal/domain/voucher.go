@@ -198,6 +198,11 @@ func (v *Voucher) Status(at time.Time) Status {
 	return v.State
 }
 
+// UsedUp reports whether all of the uses are made, or the budget is spent.
+func (v *Voucher) UsedUp() bool {
+	return v.MaxUses > 0 && v.Used >= v.MaxUses || v.Budget > 0 && v.Spent[v.Currency] >= v.Budget
+}
+
 // problems collects what is wrong with a voucher.
 type problems []errs.Field
 

@@ -128,6 +128,19 @@ func (h *RPC) GetVoucher(
 	return &voucherv1.GetVoucherResponse{Voucher: h.toProto(v)}, nil
 }
 
+// GetVoucherForNotice returns what a mail about a voucher needs.
+//
+// Errors: not_found.
+func (h *RPC) GetVoucherForNotice(
+	ctx context.Context, r *voucherv1.GetVoucherForNoticeRequest,
+) (*voucherv1.GetVoucherForNoticeResponse, error) {
+	v, err := h.service.Store.Get(ctx, r.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &voucherv1.GetVoucherForNoticeResponse{Code: v.Code, ShopId: v.ShopID, UsedUp: v.UsedUp()}, nil
+}
+
 // UpdateVoucher changes a voucher.
 //
 // Errors: those of service.Service.Update.

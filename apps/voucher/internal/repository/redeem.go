@@ -45,8 +45,8 @@ var (
 	forgetReleased string
 )
 
-// newEvent returns the event of a redemption or a release.
-type newEvent = func(ctx context.Context, r domain.Redemption, at time.Time) (event.Event, error)
+// newEvents returns the events of a redemption or a release.
+type newEvents = func(ctx context.Context, r domain.Redemption, at time.Time) ([]event.Event, error)
 
 // The states of a redemption.
 const (
@@ -54,12 +54,12 @@ const (
 	released = "released"
 )
 
-// Redeem uses vouchers for an order, all or none, and appends the event that toEvent returns. It has no effect if it
+// Redeem uses vouchers for an order, all or none, and appends the events that toEvents returns. It has no effect if it
 // was done before. Each limit is checked by the statement that moves its counter.
 //
 // Errors: voucher_invalid (the path of its field is the voucher's ID), conflict (the order's vouchers were released).
 func (s *Store) Redeem(
-	ctx context.Context, r domain.Redemption, at time.Time, toEvent newEvent,
+	ctx context.Context, r domain.Redemption, at time.Time, toEvents newEvents,
 ) error {
 	// All transactions lock vouchers in the same order.
 	slices.SortFunc(r.Uses, func(a, b domain.Use) int { return strings.Compare(a.VoucherID, b.VoucherID) })
@@ -83,11 +83,11 @@ func (s *Store) Redeem(
 				return err
 			}
 		}
-		e, err := toEvent(ctx, r, at)
+		events, err := toEvents(ctx, r, at)
 		if err != nil {
 			return err
 		}
-		if err := outbox.Append(ctx, tx, e); err != nil {
+		if err := outbox.Append(ctx, tx, events...); err != nil {
 			return err
 		}
 		return failpoint.Hit(ctx, FailBeforeRedemption)
@@ -104,7 +104,7 @@ func use(ctx context.Context, tx pgx.Tx, r domain.Redemption, u *domain.Use, at 
 	amount, currency := u.Amount.Minor(), u.Amount.Currency()
 	var most int64
 	var code string
-	err := tx.QueryRow(ctx, useVoucher, u.VoucherID, currency, amount, at).Scan(&most, &u.ShopID, &code)
+	err := tx.QueryRow(ctx, useVoucher, u.VoucherID, currency, amount, at).Scan(&most, &u.ShopID, &code, &u.UsedUp)
 	if errors.Is(err, pgx.ErrNoRows) {
 		v, err := one(tx.Query(ctx, getVoucher, u.VoucherID))
 		if err != nil {
@@ -134,17 +134,17 @@ func use(ctx context.Context, tx pgx.Tx, r domain.Redemption, u *domain.Use, at 
 	return err
 }
 
-// Release gives back the uses of an order, and appends the event that toEvent returns. If the order has used no
+// Release gives back the uses of an order, and appends the events that toEvents returns. If the order has used no
 // voucher, it leaves a row that refuses a late Redeem.
 func (s *Store) Release(
-	ctx context.Context, orderID string, at time.Time, toEvent newEvent,
+	ctx context.Context, orderID string, at time.Time, toEvents newEvents,
 ) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		begun, err := tx.Exec(ctx, beginRedemption, orderID, "", []byte{}, released, at)
 		if err != nil || begun.RowsAffected() > 0 {
 			return err
 		}
-		return release(ctx, tx, orderID, at, toEvent)
+		return release(ctx, tx, orderID, at, toEvents)
 	})
 	if err != nil {
 		return postgres.Err(err)
@@ -154,18 +154,18 @@ func (s *Store) Release(
 }
 
 // ReleaseOn returns a handler of events that gives back the uses of the order that decode returns; "" is none.
-func (s *Store) ReleaseOn(decode func(event.Event) (orderID string, err error), toEvent newEvent) outbox.Handler {
+func (s *Store) ReleaseOn(decode func(event.Event) (orderID string, err error), toEvents newEvents) outbox.Handler {
 	return func(ctx context.Context, tx pgx.Tx, e event.Event) error {
 		orderID, err := decode(e)
 		if err != nil || orderID == "" {
 			return err
 		}
-		return release(ctx, tx, orderID, e.Time, toEvent)
+		return release(ctx, tx, orderID, e.Time, toEvents)
 	}
 }
 
-// release gives back the uses of an order, if it has any, and appends the event.
-func release(ctx context.Context, tx pgx.Tx, orderID string, at time.Time, toEvent newEvent) error {
+// release gives back the uses of an order, if it has any, and appends the events.
+func release(ctx context.Context, tx pgx.Tx, orderID string, at time.Time, toEvents newEvents) error {
 	r := domain.Redemption{OrderID: orderID}
 	err := tx.QueryRow(ctx, releaseRedemption, orderID, at).Scan(&r.Customer.ID, &r.Customer.Mailbox)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -201,11 +201,11 @@ func release(ctx context.Context, tx pgx.Tx, orderID string, at time.Time, toEve
 			return err
 		}
 	}
-	e, err := toEvent(ctx, r, at)
+	events, err := toEvents(ctx, r, at)
 	if err != nil {
 		return err
 	}
-	return outbox.Append(ctx, tx, e)
+	return outbox.Append(ctx, tx, events...)
 }
 
 // Adopt makes the uses of a guest's orders those of a user.

@@ -15,6 +15,7 @@ import (
 const (
 	SubjectRedeemed = "evt.voucher.redeemed"
 	SubjectReleased = "evt.voucher.released"
+	SubjectUsedUp   = "evt.voucher.used_up"
 )
 
 // Evaluate returns what the vouchers with the codes take off a cart, and the codes that cannot be used.
@@ -61,17 +62,29 @@ func (s *Service) Release(ctx context.Context, orderID string) error {
 	return s.Store.Release(ctx, orderID, s.Clock.Now(), Released)
 }
 
-func redeemed(ctx context.Context, r domain.Redemption, at time.Time) (event.Event, error) {
-	return event.New(ctx, SubjectRedeemed, r.OrderID, 1, at, &voucherv1.VouchersRedeemed{
+// redeemed returns the events of a redemption: its own, and those of the vouchers that it used up.
+func redeemed(ctx context.Context, r domain.Redemption, at time.Time) ([]event.Event, error) {
+	e, err := event.New(ctx, SubjectRedeemed, r.OrderID, 1, at, &voucherv1.VouchersRedeemed{
 		OrderId: r.OrderID, CustomerId: r.Customer.ID, Vouchers: redeemedToProto(r.Uses),
 	})
+	events := []event.Event{e}
+	for _, u := range r.Uses {
+		if err != nil || !u.UsedUp {
+			continue
+		}
+		e, err = event.New(ctx, SubjectUsedUp, u.VoucherID, 0, at,
+			&voucherv1.VoucherUsedUp{VoucherId: u.VoucherID, ShopId: u.ShopID})
+		events = append(events, e)
+	}
+	return events, err
 }
 
 // Released returns the event of a release.
-func Released(ctx context.Context, r domain.Redemption, at time.Time) (event.Event, error) {
-	return event.New(ctx, SubjectReleased, r.OrderID, 2, at, &voucherv1.VouchersReleased{
+func Released(ctx context.Context, r domain.Redemption, at time.Time) ([]event.Event, error) {
+	e, err := event.New(ctx, SubjectReleased, r.OrderID, 2, at, &voucherv1.VouchersReleased{
 		OrderId: r.OrderID, CustomerId: r.Customer.ID, Vouchers: redeemedToProto(r.Uses),
 	})
+	return []event.Event{e}, err
 }
 
 func redeemedToProto(uses []domain.Use) []*voucherv1.RedeemedVoucher {

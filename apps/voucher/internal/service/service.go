@@ -32,11 +32,11 @@ type Store interface {
 	Usage(ctx context.Context, vouchers []domain.Voucher, c domain.Customer) (domain.Usage, error)
 	Redeem(
 		ctx context.Context, r domain.Redemption, at time.Time,
-		newEvent func(context.Context, domain.Redemption, time.Time) (event.Event, error),
+		newEvents func(context.Context, domain.Redemption, time.Time) ([]event.Event, error),
 	) error
 	Release(
 		ctx context.Context, orderID string, at time.Time,
-		newEvent func(context.Context, domain.Redemption, time.Time) (event.Event, error),
+		newEvents func(context.Context, domain.Redemption, time.Time) ([]event.Event, error),
 	) error
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 }

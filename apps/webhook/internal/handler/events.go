@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"souk/apps/webhook/internal/domain"
+	cartv1 "souk/gen/go/souk/cart/v1"
 	commentv1 "souk/gen/go/souk/comment/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -22,23 +23,26 @@ import (
 
 // EventSubjects are the events that are sent to webhooks.
 var EventSubjects = []string{
+	"evt.cart.abandoned",
 	"evt.inventory.low", "evt.inventory.released", "evt.inventory.reserved",
 	"evt.notification.sent",
 	"evt.order.cancelled", "evt.order.confirmed", "evt.order.created", "evt.order.delivered", "evt.order.shipped",
 	"evt.payment.completed", "evt.payment.failed", "evt.payment.initiated", "evt.payment.refunded",
 	"evt.product.created", "evt.product.deleted", "evt.product.updated",
 	"evt.review.deleted", "evt.review.edited", "evt.review.moderated", "evt.review.posted",
-	"evt.review.rating_changed", "evt.review.voted",
+	"evt.review.rating_changed", "evt.review.replied", "evt.review.voted",
 	"evt.shop.member_invited", "evt.shop.registered", "evt.shop.suspended", "evt.shop.updated", "evt.shop.verified",
-	"evt.user.registered", "evt.user.updated",
-	"evt.voucher.redeemed", "evt.voucher.released",
+	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.updated",
+	"evt.voucher.redeemed", "evt.voucher.released", "evt.voucher.used_up",
 }
 
 // operatorsOnly are those that concern no shop, or name none.
 var operatorsOnly = []string{
+	"evt.cart.abandoned",
 	"evt.notification.sent", "evt.order.created",
 	"evt.payment.completed", "evt.payment.failed", "evt.payment.initiated", "evt.payment.refunded",
-	"evt.review.rating_changed", "evt.user.registered", "evt.user.updated",
+	"evt.review.rating_changed",
+	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.updated",
 }
 
 // ShopEvents are those that webhooks of shops get.
@@ -49,6 +53,7 @@ var ShopEvents = slices.DeleteFunc(slices.Clone(EventSubjects),
 var payloads = func() map[string]func() proto.Message {
 	all := map[string]func() proto.Message{}
 	for _, m := range []proto.Message{
+		&cartv1.CartAbandoned{},
 		&productv1.InventoryLow{}, &productv1.InventoryReleased{}, &productv1.InventoryReserved{},
 		&notificationv1.NotificationSent{},
 		&orderv1.OrderCancelled{}, &orderv1.OrderConfirmed{}, &orderv1.OrderCreated{}, &orderv1.OrderDelivered{},
@@ -57,11 +62,11 @@ var payloads = func() map[string]func() proto.Message {
 		&paymentv1.PaymentRefunded{},
 		&productv1.ProductCreated{}, &productv1.ProductDeleted{}, &productv1.ProductUpdated{},
 		&commentv1.ReviewDeleted{}, &commentv1.ReviewEdited{}, &commentv1.ReviewModerated{}, &commentv1.ReviewPosted{},
-		&commentv1.RatingChanged{}, &commentv1.ReviewVoted{},
+		&commentv1.RatingChanged{}, &commentv1.ReviewReplied{}, &commentv1.ReviewVoted{},
 		&shopv1.MemberInvited{}, &shopv1.ShopRegistered{}, &shopv1.ShopSuspended{}, &shopv1.ShopUpdated{},
 		&shopv1.ShopVerified{},
-		&userv1.UserRegistered{}, &userv1.UserUpdated{},
-		&voucherv1.VouchersRedeemed{}, &voucherv1.VouchersReleased{},
+		&userv1.EmailChanged{}, &userv1.NewDevice{}, &userv1.UserRegistered{}, &userv1.UserUpdated{},
+		&voucherv1.VouchersRedeemed{}, &voucherv1.VouchersReleased{}, &voucherv1.VoucherUsedUp{},
 	} {
 		r := m.ProtoReflect()
 		all[string(r.Descriptor().FullName())] = func() proto.Message { return r.New().Interface() }

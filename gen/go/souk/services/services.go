@@ -67,6 +67,9 @@ func All() []Service {
 		{
 			Name: "cart", Database: true,
 			Contract: cartv1.File_souk_cart_v1_cart_proto,
+			Publishes: []string{
+				"evt.cart.abandoned",
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return cartv1.RegisterCartServiceHandlerClient(ctx, mux, cartv1.NewCartServiceClient(conn))
 			},
@@ -80,6 +83,7 @@ func All() []Service {
 				"evt.review.moderated",
 				"evt.review.posted",
 				"evt.review.rating_changed",
+				"evt.review.replied",
 				"evt.review.voted",
 			},
 			Consumers: []Consumer{
@@ -108,6 +112,14 @@ func All() []Service {
 				"evt.notification.sent",
 			},
 			Consumers: []Consumer{
+				{Purpose: "customers", Subjects: []string{
+					"evt.cart.abandoned",
+					"evt.review.posted",
+					"evt.review.moderated",
+					"evt.review.replied",
+					"evt.user.new_device",
+					"evt.user.email_changed",
+				}},
 				{Purpose: "orders", Subjects: []string{
 					"evt.order.confirmed",
 					"evt.order.cancelled",
@@ -120,6 +132,7 @@ func All() []Service {
 					"evt.shop.suspended",
 					"evt.shop.member_invited",
 					"evt.inventory.low",
+					"evt.voucher.used_up",
 				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
@@ -215,6 +228,8 @@ func All() []Service {
 			Name: "user", Database: true,
 			Contract: userv1.File_souk_user_v1_user_proto,
 			Publishes: []string{
+				"evt.user.email_changed",
+				"evt.user.new_device",
 				"evt.user.registered",
 				"evt.user.updated",
 			},
@@ -228,6 +243,7 @@ func All() []Service {
 			Publishes: []string{
 				"evt.voucher.redeemed",
 				"evt.voucher.released",
+				"evt.voucher.used_up",
 			},
 			Consumers: []Consumer{
 				{Purpose: "orders", Subjects: []string{
@@ -243,6 +259,7 @@ func All() []Service {
 			Contract: webhookv1.File_souk_webhook_v1_webhook_proto,
 			Consumers: []Consumer{
 				{Purpose: "events", Subjects: []string{
+					"evt.cart.abandoned",
 					"evt.inventory.low",
 					"evt.inventory.released",
 					"evt.inventory.reserved",
@@ -264,16 +281,20 @@ func All() []Service {
 					"evt.review.moderated",
 					"evt.review.posted",
 					"evt.review.rating_changed",
+					"evt.review.replied",
 					"evt.review.voted",
 					"evt.shop.member_invited",
 					"evt.shop.registered",
 					"evt.shop.suspended",
 					"evt.shop.updated",
 					"evt.shop.verified",
+					"evt.user.email_changed",
+					"evt.user.new_device",
 					"evt.user.registered",
 					"evt.user.updated",
 					"evt.voucher.redeemed",
 					"evt.voucher.released",
+					"evt.voucher.used_up",
 				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {

@@ -18,4 +18,5 @@ type Cart struct {
 	ExpiresAt  time.Time
 	Merged     []string
 	MergedInto string
+	Abandoned  int64
 }

@@ -3,4 +3,4 @@ select n.id, n.kind, coalesce(n.order_id, ''), coalesce(n.about, ''), coalesce(n
        coalesce(p.kinds, '{}'), coalesce(p.quiet_from, ''), coalesce(p.quiet_to, ''), coalesce(p.time_zone, '')
 from delivery d join notice n on n.id = d.notice_id
 left join preference p on p.owner = d.recipient
-where d.id = $1
+where d.id = any($1)

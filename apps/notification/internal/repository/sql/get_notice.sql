@@ -1,2 +1,2 @@
 select id, kind, coalesce(order_id, ''), coalesce(about, ''), coalesce(shop_id, ''), items, state, traceparent, created_at
-from notice where id = $1
+from notice where id = any($1)

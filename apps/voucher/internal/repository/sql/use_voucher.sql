@@ -4,4 +4,5 @@ update voucher set used = used + 1,
 where id = $1 and state = 'active' and starts_at <= $4 and (ends_at is null or ends_at > $4)
   and (max_uses = 0 or used < max_uses)
   and (budget = 0 or coalesce((spent ->> currency)::bigint, 0) + $3 <= budget)
-returning case when first_order_only then 1 else max_uses_per_customer end, shop_id, code
+returning case when first_order_only then 1 else max_uses_per_customer end, shop_id, code,
+    (max_uses > 0 and used >= max_uses) or (budget > 0 and coalesce((spent ->> currency)::bigint, 0) >= budget)

@@ -141,7 +141,9 @@ type CompleteLoginRequest struct {
 	State       string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	LoginCookie string                 `protobuf:"bytes,3,opt,name=login_cookie,json=loginCookie,proto3" json:"login_cookie,omitempty"`
 	// A guest token whose cart becomes the user's; may be empty.
-	GuestToken    string `protobuf:"bytes,4,opt,name=guest_token,json=guestToken,proto3" json:"guest_token,omitempty"`
+	GuestToken string `protobuf:"bytes,4,opt,name=guest_token,json=guestToken,proto3" json:"guest_token,omitempty"`
+	// What the browser keeps to be recognized at its next sign-in; may be empty.
+	Device        string `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,11 +206,20 @@ func (x *CompleteLoginRequest) GetGuestToken() string {
 	return ""
 }
 
+func (x *CompleteLoginRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
 type CompleteLoginResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	ReturnTo      string                 `protobuf:"bytes,3,opt,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ReturnTo  string                 `protobuf:"bytes,3,opt,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
+	// What the browser is to keep.
+	Device        string `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +271,13 @@ func (x *CompleteLoginResponse) GetExpiresAt() *timestamppb.Timestamp {
 func (x *CompleteLoginResponse) GetReturnTo() string {
 	if x != nil {
 		return x.ReturnTo
+	}
+	return ""
+}
+
+func (x *CompleteLoginResponse) GetDevice() string {
+	if x != nil {
+		return x.Device
 	}
 	return ""
 }
@@ -706,19 +724,21 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\fredirect_uri\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\vredirectUri\"b\n" +
 	"\x12BeginLoginResponse\x12#\n" +
 	"\rauthorize_url\x18\x01 \x01(\tR\fauthorizeUrl\x12'\n" +
-	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\"\xb1\x01\n" +
+	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\"\xcf\x01\n" +
 	"\x14CompleteLoginRequest\x12\x1f\n" +
 	"\x04code\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x04code\x12!\n" +
 	"\x05state\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x05state\x12.\n" +
 	"\flogin_cookie\x18\x03 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\vloginCookie\x12%\n" +
 	"\vguest_token\x18\x04 \x01(\tB\x04\x98\xf4\x18\x01R\n" +
-	"guestToken\"\x94\x01\n" +
+	"guestToken\x12\x1c\n" +
+	"\x06device\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\xb2\x01\n" +
 	"\x15CompleteLoginResponse\x12#\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\tsessionId\x129\n" +
 	"\n" +
 	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1b\n" +
-	"\treturn_to\x18\x03 \x01(\tR\breturnTo\"\x9e\x01\n" +
+	"\treturn_to\x18\x03 \x01(\tR\breturnTo\x12\x1c\n" +
+	"\x06device\x18\x04 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\x9e\x01\n" +
 	"\rLogoutRequest\x12*\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\tsessionId\x12\x1e\n" +

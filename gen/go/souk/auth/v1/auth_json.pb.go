@@ -62,6 +62,10 @@ func (x *CompleteLoginRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.GuestToken); b == nil {
 		return nil
 	}
+	b = append(b, `,"device":`...)
+	if b = jsonpb.AppendString(b, x.Device); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
@@ -83,6 +87,10 @@ func (x *CompleteLoginResponse) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"returnTo":`...)
 	if b = jsonpb.AppendString(b, x.ReturnTo); b == nil {
+		return nil
+	}
+	b = append(b, `,"device":`...)
+	if b = jsonpb.AppendString(b, x.Device); b == nil {
 		return nil
 	}
 	b = append(b, '}')

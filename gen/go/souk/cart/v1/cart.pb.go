@@ -905,6 +905,103 @@ func (x *GetLinesResponse) GetOrderedIds() []string {
 	return nil
 }
 
+type GetCartForNoticeRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Version of the cart that was abandoned.
+	Version       int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCartForNoticeRequest) Reset() {
+	*x = GetCartForNoticeRequest{}
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCartForNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCartForNoticeRequest) ProtoMessage() {}
+
+func (x *GetCartForNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCartForNoticeRequest.ProtoReflect.Descriptor instead.
+func (*GetCartForNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetCartForNoticeRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *GetCartForNoticeRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type GetCartForNoticeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cart          *Cart                  `protobuf:"bytes,1,opt,name=cart,proto3" json:"cart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCartForNoticeResponse) Reset() {
+	*x = GetCartForNoticeResponse{}
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCartForNoticeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCartForNoticeResponse) ProtoMessage() {}
+
+func (x *GetCartForNoticeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCartForNoticeResponse.ProtoReflect.Descriptor instead.
+func (*GetCartForNoticeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetCartForNoticeResponse) GetCart() *Cart {
+	if x != nil {
+		return x.Cart
+	}
+	return nil
+}
+
 type RemoveOrderedRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OwnerId string                 `protobuf:"bytes,1,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
@@ -918,7 +1015,7 @@ type RemoveOrderedRequest struct {
 
 func (x *RemoveOrderedRequest) Reset() {
 	*x = RemoveOrderedRequest{}
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1027,7 @@ func (x *RemoveOrderedRequest) String() string {
 func (*RemoveOrderedRequest) ProtoMessage() {}
 
 func (x *RemoveOrderedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[16]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1040,7 @@ func (x *RemoveOrderedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOrderedRequest.ProtoReflect.Descriptor instead.
 func (*RemoveOrderedRequest) Descriptor() ([]byte, []int) {
-	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{16}
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveOrderedRequest) GetOwnerId() string {
@@ -982,7 +1079,7 @@ type RemoveOrderedResponse struct {
 
 func (x *RemoveOrderedResponse) Reset() {
 	*x = RemoveOrderedResponse{}
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1091,7 @@ func (x *RemoveOrderedResponse) String() string {
 func (*RemoveOrderedResponse) ProtoMessage() {}
 
 func (x *RemoveOrderedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[17]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1104,7 @@ func (x *RemoveOrderedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveOrderedResponse.ProtoReflect.Descriptor instead.
 func (*RemoveOrderedResponse) Descriptor() ([]byte, []int) {
-	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{17}
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{19}
 }
 
 type MergeCartRequest struct {
@@ -1020,7 +1117,7 @@ type MergeCartRequest struct {
 
 func (x *MergeCartRequest) Reset() {
 	*x = MergeCartRequest{}
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[18]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1129,7 @@ func (x *MergeCartRequest) String() string {
 func (*MergeCartRequest) ProtoMessage() {}
 
 func (x *MergeCartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[18]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1142,7 @@ func (x *MergeCartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeCartRequest.ProtoReflect.Descriptor instead.
 func (*MergeCartRequest) Descriptor() ([]byte, []int) {
-	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{18}
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *MergeCartRequest) GetGuestId() string {
@@ -1070,7 +1167,7 @@ type MergeCartResponse struct {
 
 func (x *MergeCartResponse) Reset() {
 	*x = MergeCartResponse{}
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[19]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1179,7 @@ func (x *MergeCartResponse) String() string {
 func (*MergeCartResponse) ProtoMessage() {}
 
 func (x *MergeCartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_cart_v1_cart_proto_msgTypes[19]
+	mi := &file_souk_cart_v1_cart_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1192,7 @@ func (x *MergeCartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeCartResponse.ProtoReflect.Descriptor instead.
 func (*MergeCartResponse) Descriptor() ([]byte, []int) {
-	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{19}
+	return file_souk_cart_v1_cart_proto_rawDescGZIP(), []int{21}
 }
 
 var File_souk_cart_v1_cart_proto protoreflect.FileDescriptor
@@ -1172,7 +1269,12 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x12\x1b\n" +
 	"\towner_ids\x18\x04 \x03(\tR\bownerIds\x12\x1f\n" +
 	"\vordered_ids\x18\x05 \x03(\tR\n" +
-	"orderedIds\"\xab\x01\n" +
+	"orderedIds\"b\n" +
+	"\x17GetCartForNoticeRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\aversion\"B\n" +
+	"\x18GetCartForNoticeResponse\x12&\n" +
+	"\x04cart\x18\x01 \x01(\v2\x12.souk.cart.v1.CartR\x04cart\"\xab\x01\n" +
 	"\x14RemoveOrderedRequest\x12\"\n" +
 	"\bowner_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aownerId\x12\"\n" +
 	"\border_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12(\n" +
@@ -1182,7 +1284,7 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\x10MergeCartRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x13\n" +
-	"\x11MergeCartResponse2\xb6\a\n" +
+	"\x11MergeCartResponse2\xb2\b\n" +
 	"\vCartService\x12g\n" +
 	"\aGetCart\x12\x1c.souk.cart.v1.GetCartRequest\x1a\x1d.souk.cart.v1.GetCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart\x12\b/v1/cart\x90\x02\x01\x12\x97\x01\n" +
 	"\aAddItem\x12\x1c.souk.cart.v1.AddItemRequest\x1a\x1d.souk.cart.v1.AddItemResponse\"O\xca\xf3\x18\x02\b\x02\xfa\xf3\x18\b/v1/cart\x92\xf4\x18\x1a\n" +
@@ -1193,7 +1295,8 @@ const file_souk_cart_v1_cart_proto_rawDesc = "" +
 	"\n" +
 	"RemoveItem\x12\x1f.souk.cart.v1.RemoveItemRequest\x1a .souk.cart.v1.RemoveItemResponse\"2\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02#b\x04cart*\x1b/v1/cart/items/{variant_id}\x90\x02\x02\x12m\n" +
 	"\tClearCart\x12\x1e.souk.cart.v1.ClearCartRequest\x1a\x1f.souk.cart.v1.ClearCartResponse\"\x1f\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x10b\x04cart*\b/v1/cart\x90\x02\x02\x12[\n" +
-	"\bGetLines\x12\x1d.souk.cart.v1.GetLinesRequest\x1a\x1e.souk.cart.v1.GetLinesResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x01\x12j\n" +
+	"\bGetLines\x12\x1d.souk.cart.v1.GetLinesRequest\x1a\x1e.souk.cart.v1.GetLinesResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x01\x12z\n" +
+	"\x10GetCartForNotice\x12%.souk.cart.v1.GetCartForNoticeRequest\x1a&.souk.cart.v1.GetCartForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12j\n" +
 	"\rRemoveOrdered\x12\".souk.cart.v1.RemoveOrderedRequest\x1a#.souk.cart.v1.RemoveOrderedResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12]\n" +
 	"\tMergeCart\x12\x1e.souk.cart.v1.MergeCartRequest\x1a\x1f.souk.cart.v1.MergeCartResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02B!Z\x1fsouk/gen/go/souk/cart/v1;cartv1b\x06proto3"
 
@@ -1209,68 +1312,73 @@ func file_souk_cart_v1_cart_proto_rawDescGZIP() []byte {
 	return file_souk_cart_v1_cart_proto_rawDescData
 }
 
-var file_souk_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_souk_cart_v1_cart_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_souk_cart_v1_cart_proto_goTypes = []any{
-	(*Cart)(nil),                  // 0: souk.cart.v1.Cart
-	(*CartItem)(nil),              // 1: souk.cart.v1.CartItem
-	(*Discount)(nil),              // 2: souk.cart.v1.Discount
-	(*Line)(nil),                  // 3: souk.cart.v1.Line
-	(*GetCartRequest)(nil),        // 4: souk.cart.v1.GetCartRequest
-	(*GetCartResponse)(nil),       // 5: souk.cart.v1.GetCartResponse
-	(*AddItemRequest)(nil),        // 6: souk.cart.v1.AddItemRequest
-	(*AddItemResponse)(nil),       // 7: souk.cart.v1.AddItemResponse
-	(*UpdateItemRequest)(nil),     // 8: souk.cart.v1.UpdateItemRequest
-	(*UpdateItemResponse)(nil),    // 9: souk.cart.v1.UpdateItemResponse
-	(*RemoveItemRequest)(nil),     // 10: souk.cart.v1.RemoveItemRequest
-	(*RemoveItemResponse)(nil),    // 11: souk.cart.v1.RemoveItemResponse
-	(*ClearCartRequest)(nil),      // 12: souk.cart.v1.ClearCartRequest
-	(*ClearCartResponse)(nil),     // 13: souk.cart.v1.ClearCartResponse
-	(*GetLinesRequest)(nil),       // 14: souk.cart.v1.GetLinesRequest
-	(*GetLinesResponse)(nil),      // 15: souk.cart.v1.GetLinesResponse
-	(*RemoveOrderedRequest)(nil),  // 16: souk.cart.v1.RemoveOrderedRequest
-	(*RemoveOrderedResponse)(nil), // 17: souk.cart.v1.RemoveOrderedResponse
-	(*MergeCartRequest)(nil),      // 18: souk.cart.v1.MergeCartRequest
-	(*MergeCartResponse)(nil),     // 19: souk.cart.v1.MergeCartResponse
-	nil,                           // 20: souk.cart.v1.CartItem.OptionsEntry
-	(*v1.Money)(nil),              // 21: souk.money.v1.Money
+	(*Cart)(nil),                     // 0: souk.cart.v1.Cart
+	(*CartItem)(nil),                 // 1: souk.cart.v1.CartItem
+	(*Discount)(nil),                 // 2: souk.cart.v1.Discount
+	(*Line)(nil),                     // 3: souk.cart.v1.Line
+	(*GetCartRequest)(nil),           // 4: souk.cart.v1.GetCartRequest
+	(*GetCartResponse)(nil),          // 5: souk.cart.v1.GetCartResponse
+	(*AddItemRequest)(nil),           // 6: souk.cart.v1.AddItemRequest
+	(*AddItemResponse)(nil),          // 7: souk.cart.v1.AddItemResponse
+	(*UpdateItemRequest)(nil),        // 8: souk.cart.v1.UpdateItemRequest
+	(*UpdateItemResponse)(nil),       // 9: souk.cart.v1.UpdateItemResponse
+	(*RemoveItemRequest)(nil),        // 10: souk.cart.v1.RemoveItemRequest
+	(*RemoveItemResponse)(nil),       // 11: souk.cart.v1.RemoveItemResponse
+	(*ClearCartRequest)(nil),         // 12: souk.cart.v1.ClearCartRequest
+	(*ClearCartResponse)(nil),        // 13: souk.cart.v1.ClearCartResponse
+	(*GetLinesRequest)(nil),          // 14: souk.cart.v1.GetLinesRequest
+	(*GetLinesResponse)(nil),         // 15: souk.cart.v1.GetLinesResponse
+	(*GetCartForNoticeRequest)(nil),  // 16: souk.cart.v1.GetCartForNoticeRequest
+	(*GetCartForNoticeResponse)(nil), // 17: souk.cart.v1.GetCartForNoticeResponse
+	(*RemoveOrderedRequest)(nil),     // 18: souk.cart.v1.RemoveOrderedRequest
+	(*RemoveOrderedResponse)(nil),    // 19: souk.cart.v1.RemoveOrderedResponse
+	(*MergeCartRequest)(nil),         // 20: souk.cart.v1.MergeCartRequest
+	(*MergeCartResponse)(nil),        // 21: souk.cart.v1.MergeCartResponse
+	nil,                              // 22: souk.cart.v1.CartItem.OptionsEntry
+	(*v1.Money)(nil),                 // 23: souk.money.v1.Money
 }
 var file_souk_cart_v1_cart_proto_depIdxs = []int32{
 	1,  // 0: souk.cart.v1.Cart.items:type_name -> souk.cart.v1.CartItem
-	21, // 1: souk.cart.v1.Cart.subtotal:type_name -> souk.money.v1.Money
+	23, // 1: souk.cart.v1.Cart.subtotal:type_name -> souk.money.v1.Money
 	2,  // 2: souk.cart.v1.Cart.discounts:type_name -> souk.cart.v1.Discount
-	21, // 3: souk.cart.v1.Cart.total:type_name -> souk.money.v1.Money
-	20, // 4: souk.cart.v1.CartItem.options:type_name -> souk.cart.v1.CartItem.OptionsEntry
-	21, // 5: souk.cart.v1.CartItem.unit_price:type_name -> souk.money.v1.Money
-	21, // 6: souk.cart.v1.CartItem.line_total:type_name -> souk.money.v1.Money
-	21, // 7: souk.cart.v1.Discount.amount:type_name -> souk.money.v1.Money
+	23, // 3: souk.cart.v1.Cart.total:type_name -> souk.money.v1.Money
+	22, // 4: souk.cart.v1.CartItem.options:type_name -> souk.cart.v1.CartItem.OptionsEntry
+	23, // 5: souk.cart.v1.CartItem.unit_price:type_name -> souk.money.v1.Money
+	23, // 6: souk.cart.v1.CartItem.line_total:type_name -> souk.money.v1.Money
+	23, // 7: souk.cart.v1.Discount.amount:type_name -> souk.money.v1.Money
 	0,  // 8: souk.cart.v1.GetCartResponse.cart:type_name -> souk.cart.v1.Cart
 	0,  // 9: souk.cart.v1.AddItemResponse.cart:type_name -> souk.cart.v1.Cart
 	0,  // 10: souk.cart.v1.UpdateItemResponse.cart:type_name -> souk.cart.v1.Cart
 	0,  // 11: souk.cart.v1.RemoveItemResponse.cart:type_name -> souk.cart.v1.Cart
 	0,  // 12: souk.cart.v1.ClearCartResponse.cart:type_name -> souk.cart.v1.Cart
 	3,  // 13: souk.cart.v1.GetLinesResponse.lines:type_name -> souk.cart.v1.Line
-	3,  // 14: souk.cart.v1.RemoveOrderedRequest.lines:type_name -> souk.cart.v1.Line
-	4,  // 15: souk.cart.v1.CartService.GetCart:input_type -> souk.cart.v1.GetCartRequest
-	6,  // 16: souk.cart.v1.CartService.AddItem:input_type -> souk.cart.v1.AddItemRequest
-	8,  // 17: souk.cart.v1.CartService.UpdateItem:input_type -> souk.cart.v1.UpdateItemRequest
-	10, // 18: souk.cart.v1.CartService.RemoveItem:input_type -> souk.cart.v1.RemoveItemRequest
-	12, // 19: souk.cart.v1.CartService.ClearCart:input_type -> souk.cart.v1.ClearCartRequest
-	14, // 20: souk.cart.v1.CartService.GetLines:input_type -> souk.cart.v1.GetLinesRequest
-	16, // 21: souk.cart.v1.CartService.RemoveOrdered:input_type -> souk.cart.v1.RemoveOrderedRequest
-	18, // 22: souk.cart.v1.CartService.MergeCart:input_type -> souk.cart.v1.MergeCartRequest
-	5,  // 23: souk.cart.v1.CartService.GetCart:output_type -> souk.cart.v1.GetCartResponse
-	7,  // 24: souk.cart.v1.CartService.AddItem:output_type -> souk.cart.v1.AddItemResponse
-	9,  // 25: souk.cart.v1.CartService.UpdateItem:output_type -> souk.cart.v1.UpdateItemResponse
-	11, // 26: souk.cart.v1.CartService.RemoveItem:output_type -> souk.cart.v1.RemoveItemResponse
-	13, // 27: souk.cart.v1.CartService.ClearCart:output_type -> souk.cart.v1.ClearCartResponse
-	15, // 28: souk.cart.v1.CartService.GetLines:output_type -> souk.cart.v1.GetLinesResponse
-	17, // 29: souk.cart.v1.CartService.RemoveOrdered:output_type -> souk.cart.v1.RemoveOrderedResponse
-	19, // 30: souk.cart.v1.CartService.MergeCart:output_type -> souk.cart.v1.MergeCartResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	0,  // 14: souk.cart.v1.GetCartForNoticeResponse.cart:type_name -> souk.cart.v1.Cart
+	3,  // 15: souk.cart.v1.RemoveOrderedRequest.lines:type_name -> souk.cart.v1.Line
+	4,  // 16: souk.cart.v1.CartService.GetCart:input_type -> souk.cart.v1.GetCartRequest
+	6,  // 17: souk.cart.v1.CartService.AddItem:input_type -> souk.cart.v1.AddItemRequest
+	8,  // 18: souk.cart.v1.CartService.UpdateItem:input_type -> souk.cart.v1.UpdateItemRequest
+	10, // 19: souk.cart.v1.CartService.RemoveItem:input_type -> souk.cart.v1.RemoveItemRequest
+	12, // 20: souk.cart.v1.CartService.ClearCart:input_type -> souk.cart.v1.ClearCartRequest
+	14, // 21: souk.cart.v1.CartService.GetLines:input_type -> souk.cart.v1.GetLinesRequest
+	16, // 22: souk.cart.v1.CartService.GetCartForNotice:input_type -> souk.cart.v1.GetCartForNoticeRequest
+	18, // 23: souk.cart.v1.CartService.RemoveOrdered:input_type -> souk.cart.v1.RemoveOrderedRequest
+	20, // 24: souk.cart.v1.CartService.MergeCart:input_type -> souk.cart.v1.MergeCartRequest
+	5,  // 25: souk.cart.v1.CartService.GetCart:output_type -> souk.cart.v1.GetCartResponse
+	7,  // 26: souk.cart.v1.CartService.AddItem:output_type -> souk.cart.v1.AddItemResponse
+	9,  // 27: souk.cart.v1.CartService.UpdateItem:output_type -> souk.cart.v1.UpdateItemResponse
+	11, // 28: souk.cart.v1.CartService.RemoveItem:output_type -> souk.cart.v1.RemoveItemResponse
+	13, // 29: souk.cart.v1.CartService.ClearCart:output_type -> souk.cart.v1.ClearCartResponse
+	15, // 30: souk.cart.v1.CartService.GetLines:output_type -> souk.cart.v1.GetLinesResponse
+	17, // 31: souk.cart.v1.CartService.GetCartForNotice:output_type -> souk.cart.v1.GetCartForNoticeResponse
+	19, // 32: souk.cart.v1.CartService.RemoveOrdered:output_type -> souk.cart.v1.RemoveOrderedResponse
+	21, // 33: souk.cart.v1.CartService.MergeCart:output_type -> souk.cart.v1.MergeCartResponse
+	25, // [25:34] is the sub-list for method output_type
+	16, // [16:25] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_souk_cart_v1_cart_proto_init() }
@@ -1286,7 +1394,7 @@ func file_souk_cart_v1_cart_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_cart_v1_cart_proto_rawDesc), len(file_souk_cart_v1_cart_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

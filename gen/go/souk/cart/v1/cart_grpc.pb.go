@@ -21,14 +21,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CartService_GetCart_FullMethodName       = "/souk.cart.v1.CartService/GetCart"
-	CartService_AddItem_FullMethodName       = "/souk.cart.v1.CartService/AddItem"
-	CartService_UpdateItem_FullMethodName    = "/souk.cart.v1.CartService/UpdateItem"
-	CartService_RemoveItem_FullMethodName    = "/souk.cart.v1.CartService/RemoveItem"
-	CartService_ClearCart_FullMethodName     = "/souk.cart.v1.CartService/ClearCart"
-	CartService_GetLines_FullMethodName      = "/souk.cart.v1.CartService/GetLines"
-	CartService_RemoveOrdered_FullMethodName = "/souk.cart.v1.CartService/RemoveOrdered"
-	CartService_MergeCart_FullMethodName     = "/souk.cart.v1.CartService/MergeCart"
+	CartService_GetCart_FullMethodName          = "/souk.cart.v1.CartService/GetCart"
+	CartService_AddItem_FullMethodName          = "/souk.cart.v1.CartService/AddItem"
+	CartService_UpdateItem_FullMethodName       = "/souk.cart.v1.CartService/UpdateItem"
+	CartService_RemoveItem_FullMethodName       = "/souk.cart.v1.CartService/RemoveItem"
+	CartService_ClearCart_FullMethodName        = "/souk.cart.v1.CartService/ClearCart"
+	CartService_GetLines_FullMethodName         = "/souk.cart.v1.CartService/GetLines"
+	CartService_GetCartForNotice_FullMethodName = "/souk.cart.v1.CartService/GetCartForNotice"
+	CartService_RemoveOrdered_FullMethodName    = "/souk.cart.v1.CartService/RemoveOrdered"
+	CartService_MergeCart_FullMethodName        = "/souk.cart.v1.CartService/MergeCart"
 )
 
 // CartServiceClient is the client API for CartService service.
@@ -49,6 +50,9 @@ type CartServiceClient interface {
 	ClearCart(ctx context.Context, in *ClearCartRequest, opts ...grpc.CallOption) (*ClearCartResponse, error)
 	// GetLines gives a checkout the bare lines of an owner's cart, and what it needs to claim the cart.
 	GetLines(ctx context.Context, in *GetLinesRequest, opts ...grpc.CallOption) (*GetLinesResponse, error)
+	// GetCartForNotice gives the notification service what a mail about an abandoned cart needs. It is not found if the cart has
+	// changed.
+	GetCartForNotice(ctx context.Context, in *GetCartForNoticeRequest, opts ...grpc.CallOption) (*GetCartForNoticeResponse, error)
 	// RemoveOrdered takes what was ordered out of the cart, once per order. What was added since stays. If the cart was
 	// merged into a user's after it was ordered, the items leave the user's cart.
 	RemoveOrdered(ctx context.Context, in *RemoveOrderedRequest, opts ...grpc.CallOption) (*RemoveOrderedResponse, error)
@@ -124,6 +128,16 @@ func (c *cartServiceClient) GetLines(ctx context.Context, in *GetLinesRequest, o
 	return out, nil
 }
 
+func (c *cartServiceClient) GetCartForNotice(ctx context.Context, in *GetCartForNoticeRequest, opts ...grpc.CallOption) (*GetCartForNoticeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCartForNoticeResponse)
+	err := c.cc.Invoke(ctx, CartService_GetCartForNotice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *cartServiceClient) RemoveOrdered(ctx context.Context, in *RemoveOrderedRequest, opts ...grpc.CallOption) (*RemoveOrderedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveOrderedResponse)
@@ -162,6 +176,9 @@ type CartServiceServer interface {
 	ClearCart(context.Context, *ClearCartRequest) (*ClearCartResponse, error)
 	// GetLines gives a checkout the bare lines of an owner's cart, and what it needs to claim the cart.
 	GetLines(context.Context, *GetLinesRequest) (*GetLinesResponse, error)
+	// GetCartForNotice gives the notification service what a mail about an abandoned cart needs. It is not found if the cart has
+	// changed.
+	GetCartForNotice(context.Context, *GetCartForNoticeRequest) (*GetCartForNoticeResponse, error)
 	// RemoveOrdered takes what was ordered out of the cart, once per order. What was added since stays. If the cart was
 	// merged into a user's after it was ordered, the items leave the user's cart.
 	RemoveOrdered(context.Context, *RemoveOrderedRequest) (*RemoveOrderedResponse, error)
@@ -194,6 +211,9 @@ func (UnimplementedCartServiceServer) ClearCart(context.Context, *ClearCartReque
 }
 func (UnimplementedCartServiceServer) GetLines(context.Context, *GetLinesRequest) (*GetLinesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLines not implemented")
+}
+func (UnimplementedCartServiceServer) GetCartForNotice(context.Context, *GetCartForNoticeRequest) (*GetCartForNoticeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCartForNotice not implemented")
 }
 func (UnimplementedCartServiceServer) RemoveOrdered(context.Context, *RemoveOrderedRequest) (*RemoveOrderedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveOrdered not implemented")
@@ -330,6 +350,24 @@ func _CartService_GetLines_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CartService_GetCartForNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCartForNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CartServiceServer).GetCartForNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CartService_GetCartForNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CartServiceServer).GetCartForNotice(ctx, req.(*GetCartForNoticeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CartService_RemoveOrdered_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveOrderedRequest)
 	if err := dec(in); err != nil {
@@ -396,6 +434,10 @@ var CartService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLines",
 			Handler:    _CartService_GetLines_Handler,
+		},
+		{
+			MethodName: "GetCartForNotice",
+			Handler:    _CartService_GetCartForNotice_Handler,
 		},
 		{
 			MethodName: "RemoveOrdered",

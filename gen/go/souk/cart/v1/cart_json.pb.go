@@ -345,6 +345,37 @@ func (x *GetLinesResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetCartForNoticeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetCartForNoticeRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"version":`...)
+	b = jsonpb.AppendInt64(b, x.Version)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetCartForNoticeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetCartForNoticeResponse)
+	}
+	b = append(b, '{')
+	if x.Cart != nil {
+		b = append(b, `"cart":`...)
+		if b = x.Cart.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *RemoveOrderedRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(RemoveOrderedRequest)

@@ -1658,6 +1658,94 @@ func (x *ModerateReviewResponse) GetReview() *ReviewToModerate {
 	return nil
 }
 
+type GetReviewForNoticeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReviewForNoticeRequest) Reset() {
+	*x = GetReviewForNoticeRequest{}
+	mi := &file_souk_comment_v1_comment_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReviewForNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReviewForNoticeRequest) ProtoMessage() {}
+
+func (x *GetReviewForNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_comment_v1_comment_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReviewForNoticeRequest.ProtoReflect.Descriptor instead.
+func (*GetReviewForNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_comment_v1_comment_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetReviewForNoticeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetReviewForNoticeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Review        *Review                `protobuf:"bytes,1,opt,name=review,proto3" json:"review,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReviewForNoticeResponse) Reset() {
+	*x = GetReviewForNoticeResponse{}
+	mi := &file_souk_comment_v1_comment_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReviewForNoticeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReviewForNoticeResponse) ProtoMessage() {}
+
+func (x *GetReviewForNoticeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_comment_v1_comment_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReviewForNoticeResponse.ProtoReflect.Descriptor instead.
+func (*GetReviewForNoticeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_comment_v1_comment_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GetReviewForNoticeResponse) GetReview() *Review {
+	if x != nil {
+		return x.Review
+	}
+	return nil
+}
+
 var File_souk_comment_v1_comment_proto protoreflect.FileDescriptor
 
 const file_souk_comment_v1_comment_proto_rawDesc = "" +
@@ -1787,14 +1875,19 @@ const file_souk_comment_v1_comment_proto_rawDesc = "" +
 	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tupdatedAt\x88\x01\x01B\r\n" +
 	"\v_updated_at\"S\n" +
 	"\x16ModerateReviewResponse\x129\n" +
-	"\x06review\x18\x01 \x01(\v2!.souk.comment.v1.ReviewToModerateR\x06review2\xe0\r\n" +
+	"\x06review\x18\x01 \x01(\v2!.souk.comment.v1.ReviewToModerateR\x06review\"4\n" +
+	"\x19GetReviewForNoticeRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"M\n" +
+	"\x1aGetReviewForNoticeResponse\x12/\n" +
+	"\x06review\x18\x01 \x01(\v2\x17.souk.comment.v1.ReviewR\x06review2\xe9\x0e\n" +
 	"\x0eCommentService\x12\xd0\x01\n" +
 	"\n" +
 	"PostReview\x12\".souk.comment.v1.PostReviewRequest\x1a#.souk.comment.v1.PostReviewResponse\"y\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x17/v1/reviews/{review.id}\x92\xf4\x18\x1b\n" +
 	"\x0ealready_exists\n" +
 	"\tforbidden\x82\xd3\xe4\x93\x02.:\x01*b\x06review\"!/v1/products/{product_id}/reviews\x12\x90\x01\n" +
 	"\vListReviews\x12#.souk.comment.v1.ListReviewsRequest\x1a$.souk.comment.v1.ListReviewsResponse\"6\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02#\x12!/v1/products/{product_id}/reviews\x90\x02\x01\x12}\n" +
-	"\tGetReview\x12!.souk.comment.v1.GetReviewRequest\x1a\".souk.comment.v1.GetReviewResponse\")\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x1ab\x06review\x12\x10/v1/reviews/{id}\x90\x02\x01\x12\x7f\n" +
+	"\tGetReview\x12!.souk.comment.v1.GetReviewRequest\x1a\".souk.comment.v1.GetReviewResponse\")\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x1ab\x06review\x12\x10/v1/reviews/{id}\x90\x02\x01\x12\x86\x01\n" +
+	"\x12GetReviewForNotice\x12*.souk.comment.v1.GetReviewForNoticeRequest\x1a+.souk.comment.v1.GetReviewForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x7f\n" +
 	"\rListMyReviews\x12%.souk.comment.v1.ListMyReviewsRequest\x1a&.souk.comment.v1.ListMyReviewsResponse\"\x1f\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/me/reviews\x90\x02\x01\x12\x97\x01\n" +
 	"\fUpdateReview\x12$.souk.comment.v1.UpdateReviewRequest\x1a%.souk.comment.v1.UpdateReviewResponse\":\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
@@ -1828,7 +1921,7 @@ func file_souk_comment_v1_comment_proto_rawDescGZIP() []byte {
 	return file_souk_comment_v1_comment_proto_rawDescData
 }
 
-var file_souk_comment_v1_comment_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_souk_comment_v1_comment_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_souk_comment_v1_comment_proto_goTypes = []any{
 	(*Review)(nil),                        // 0: souk.comment.v1.Review
 	(*Reply)(nil),                         // 1: souk.comment.v1.Reply
@@ -1858,20 +1951,22 @@ var file_souk_comment_v1_comment_proto_goTypes = []any{
 	(*ListReviewsToModerateResponse)(nil), // 25: souk.comment.v1.ListReviewsToModerateResponse
 	(*ModerateReviewRequest)(nil),         // 26: souk.comment.v1.ModerateReviewRequest
 	(*ModerateReviewResponse)(nil),        // 27: souk.comment.v1.ModerateReviewResponse
-	nil,                                   // 28: souk.comment.v1.Summary.HistogramEntry
-	(*timestamppb.Timestamp)(nil),         // 29: google.protobuf.Timestamp
+	(*GetReviewForNoticeRequest)(nil),     // 28: souk.comment.v1.GetReviewForNoticeRequest
+	(*GetReviewForNoticeResponse)(nil),    // 29: souk.comment.v1.GetReviewForNoticeResponse
+	nil,                                   // 30: souk.comment.v1.Summary.HistogramEntry
+	(*timestamppb.Timestamp)(nil),         // 31: google.protobuf.Timestamp
 }
 var file_souk_comment_v1_comment_proto_depIdxs = []int32{
 	1,  // 0: souk.comment.v1.Review.reply:type_name -> souk.comment.v1.Reply
-	29, // 1: souk.comment.v1.Review.created_at:type_name -> google.protobuf.Timestamp
-	29, // 2: souk.comment.v1.Review.updated_at:type_name -> google.protobuf.Timestamp
-	29, // 3: souk.comment.v1.Reply.created_at:type_name -> google.protobuf.Timestamp
-	28, // 4: souk.comment.v1.Summary.histogram:type_name -> souk.comment.v1.Summary.HistogramEntry
+	31, // 1: souk.comment.v1.Review.created_at:type_name -> google.protobuf.Timestamp
+	31, // 2: souk.comment.v1.Review.updated_at:type_name -> google.protobuf.Timestamp
+	31, // 3: souk.comment.v1.Reply.created_at:type_name -> google.protobuf.Timestamp
+	30, // 4: souk.comment.v1.Summary.histogram:type_name -> souk.comment.v1.Summary.HistogramEntry
 	0,  // 5: souk.comment.v1.ReviewToModerate.review:type_name -> souk.comment.v1.Review
 	4,  // 6: souk.comment.v1.ReviewToModerate.reports:type_name -> souk.comment.v1.Report
 	5,  // 7: souk.comment.v1.ReviewToModerate.decision:type_name -> souk.comment.v1.Decision
-	29, // 8: souk.comment.v1.Report.created_at:type_name -> google.protobuf.Timestamp
-	29, // 9: souk.comment.v1.Decision.created_at:type_name -> google.protobuf.Timestamp
+	31, // 8: souk.comment.v1.Report.created_at:type_name -> google.protobuf.Timestamp
+	31, // 9: souk.comment.v1.Decision.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 10: souk.comment.v1.PostReviewResponse.review:type_name -> souk.comment.v1.Review
 	0,  // 11: souk.comment.v1.ListReviewsResponse.reviews:type_name -> souk.comment.v1.Review
 	2,  // 12: souk.comment.v1.ListReviewsResponse.summary:type_name -> souk.comment.v1.Summary
@@ -1881,35 +1976,38 @@ var file_souk_comment_v1_comment_proto_depIdxs = []int32{
 	0,  // 16: souk.comment.v1.VoteHelpfulResponse.review:type_name -> souk.comment.v1.Review
 	0,  // 17: souk.comment.v1.ReplyToReviewResponse.review:type_name -> souk.comment.v1.Review
 	3,  // 18: souk.comment.v1.ListReviewsToModerateResponse.reviews:type_name -> souk.comment.v1.ReviewToModerate
-	29, // 19: souk.comment.v1.ModerateReviewRequest.updated_at:type_name -> google.protobuf.Timestamp
+	31, // 19: souk.comment.v1.ModerateReviewRequest.updated_at:type_name -> google.protobuf.Timestamp
 	3,  // 20: souk.comment.v1.ModerateReviewResponse.review:type_name -> souk.comment.v1.ReviewToModerate
-	6,  // 21: souk.comment.v1.CommentService.PostReview:input_type -> souk.comment.v1.PostReviewRequest
-	8,  // 22: souk.comment.v1.CommentService.ListReviews:input_type -> souk.comment.v1.ListReviewsRequest
-	10, // 23: souk.comment.v1.CommentService.GetReview:input_type -> souk.comment.v1.GetReviewRequest
-	12, // 24: souk.comment.v1.CommentService.ListMyReviews:input_type -> souk.comment.v1.ListMyReviewsRequest
-	14, // 25: souk.comment.v1.CommentService.UpdateReview:input_type -> souk.comment.v1.UpdateReviewRequest
-	16, // 26: souk.comment.v1.CommentService.DeleteReview:input_type -> souk.comment.v1.DeleteReviewRequest
-	18, // 27: souk.comment.v1.CommentService.VoteHelpful:input_type -> souk.comment.v1.VoteHelpfulRequest
-	20, // 28: souk.comment.v1.CommentService.ReportReview:input_type -> souk.comment.v1.ReportReviewRequest
-	22, // 29: souk.comment.v1.CommentService.ReplyToReview:input_type -> souk.comment.v1.ReplyToReviewRequest
-	24, // 30: souk.comment.v1.CommentService.ListReviewsToModerate:input_type -> souk.comment.v1.ListReviewsToModerateRequest
-	26, // 31: souk.comment.v1.CommentService.ModerateReview:input_type -> souk.comment.v1.ModerateReviewRequest
-	7,  // 32: souk.comment.v1.CommentService.PostReview:output_type -> souk.comment.v1.PostReviewResponse
-	9,  // 33: souk.comment.v1.CommentService.ListReviews:output_type -> souk.comment.v1.ListReviewsResponse
-	11, // 34: souk.comment.v1.CommentService.GetReview:output_type -> souk.comment.v1.GetReviewResponse
-	13, // 35: souk.comment.v1.CommentService.ListMyReviews:output_type -> souk.comment.v1.ListMyReviewsResponse
-	15, // 36: souk.comment.v1.CommentService.UpdateReview:output_type -> souk.comment.v1.UpdateReviewResponse
-	17, // 37: souk.comment.v1.CommentService.DeleteReview:output_type -> souk.comment.v1.DeleteReviewResponse
-	19, // 38: souk.comment.v1.CommentService.VoteHelpful:output_type -> souk.comment.v1.VoteHelpfulResponse
-	21, // 39: souk.comment.v1.CommentService.ReportReview:output_type -> souk.comment.v1.ReportReviewResponse
-	23, // 40: souk.comment.v1.CommentService.ReplyToReview:output_type -> souk.comment.v1.ReplyToReviewResponse
-	25, // 41: souk.comment.v1.CommentService.ListReviewsToModerate:output_type -> souk.comment.v1.ListReviewsToModerateResponse
-	27, // 42: souk.comment.v1.CommentService.ModerateReview:output_type -> souk.comment.v1.ModerateReviewResponse
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	0,  // 21: souk.comment.v1.GetReviewForNoticeResponse.review:type_name -> souk.comment.v1.Review
+	6,  // 22: souk.comment.v1.CommentService.PostReview:input_type -> souk.comment.v1.PostReviewRequest
+	8,  // 23: souk.comment.v1.CommentService.ListReviews:input_type -> souk.comment.v1.ListReviewsRequest
+	10, // 24: souk.comment.v1.CommentService.GetReview:input_type -> souk.comment.v1.GetReviewRequest
+	28, // 25: souk.comment.v1.CommentService.GetReviewForNotice:input_type -> souk.comment.v1.GetReviewForNoticeRequest
+	12, // 26: souk.comment.v1.CommentService.ListMyReviews:input_type -> souk.comment.v1.ListMyReviewsRequest
+	14, // 27: souk.comment.v1.CommentService.UpdateReview:input_type -> souk.comment.v1.UpdateReviewRequest
+	16, // 28: souk.comment.v1.CommentService.DeleteReview:input_type -> souk.comment.v1.DeleteReviewRequest
+	18, // 29: souk.comment.v1.CommentService.VoteHelpful:input_type -> souk.comment.v1.VoteHelpfulRequest
+	20, // 30: souk.comment.v1.CommentService.ReportReview:input_type -> souk.comment.v1.ReportReviewRequest
+	22, // 31: souk.comment.v1.CommentService.ReplyToReview:input_type -> souk.comment.v1.ReplyToReviewRequest
+	24, // 32: souk.comment.v1.CommentService.ListReviewsToModerate:input_type -> souk.comment.v1.ListReviewsToModerateRequest
+	26, // 33: souk.comment.v1.CommentService.ModerateReview:input_type -> souk.comment.v1.ModerateReviewRequest
+	7,  // 34: souk.comment.v1.CommentService.PostReview:output_type -> souk.comment.v1.PostReviewResponse
+	9,  // 35: souk.comment.v1.CommentService.ListReviews:output_type -> souk.comment.v1.ListReviewsResponse
+	11, // 36: souk.comment.v1.CommentService.GetReview:output_type -> souk.comment.v1.GetReviewResponse
+	29, // 37: souk.comment.v1.CommentService.GetReviewForNotice:output_type -> souk.comment.v1.GetReviewForNoticeResponse
+	13, // 38: souk.comment.v1.CommentService.ListMyReviews:output_type -> souk.comment.v1.ListMyReviewsResponse
+	15, // 39: souk.comment.v1.CommentService.UpdateReview:output_type -> souk.comment.v1.UpdateReviewResponse
+	17, // 40: souk.comment.v1.CommentService.DeleteReview:output_type -> souk.comment.v1.DeleteReviewResponse
+	19, // 41: souk.comment.v1.CommentService.VoteHelpful:output_type -> souk.comment.v1.VoteHelpfulResponse
+	21, // 42: souk.comment.v1.CommentService.ReportReview:output_type -> souk.comment.v1.ReportReviewResponse
+	23, // 43: souk.comment.v1.CommentService.ReplyToReview:output_type -> souk.comment.v1.ReplyToReviewResponse
+	25, // 44: souk.comment.v1.CommentService.ListReviewsToModerate:output_type -> souk.comment.v1.ListReviewsToModerateResponse
+	27, // 45: souk.comment.v1.CommentService.ModerateReview:output_type -> souk.comment.v1.ModerateReviewResponse
+	34, // [34:46] is the sub-list for method output_type
+	22, // [22:34] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_souk_comment_v1_comment_proto_init() }
@@ -1927,7 +2025,7 @@ func file_souk_comment_v1_comment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_comment_v1_comment_proto_rawDesc), len(file_souk_comment_v1_comment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

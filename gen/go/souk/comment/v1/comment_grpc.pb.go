@@ -24,6 +24,7 @@ const (
 	CommentService_PostReview_FullMethodName            = "/souk.comment.v1.CommentService/PostReview"
 	CommentService_ListReviews_FullMethodName           = "/souk.comment.v1.CommentService/ListReviews"
 	CommentService_GetReview_FullMethodName             = "/souk.comment.v1.CommentService/GetReview"
+	CommentService_GetReviewForNotice_FullMethodName    = "/souk.comment.v1.CommentService/GetReviewForNotice"
 	CommentService_ListMyReviews_FullMethodName         = "/souk.comment.v1.CommentService/ListMyReviews"
 	CommentService_UpdateReview_FullMethodName          = "/souk.comment.v1.CommentService/UpdateReview"
 	CommentService_DeleteReview_FullMethodName          = "/souk.comment.v1.CommentService/DeleteReview"
@@ -48,6 +49,8 @@ type CommentServiceClient interface {
 	ListReviews(ctx context.Context, in *ListReviewsRequest, opts ...grpc.CallOption) (*ListReviewsResponse, error)
 	// GetReview shows a review. One that is not published is shown to its author and to operators only.
 	GetReview(ctx context.Context, in *GetReviewRequest, opts ...grpc.CallOption) (*GetReviewResponse, error)
+	// GetReviewForNotice gives the notification service what a mail about a review needs, whatever its status.
+	GetReviewForNotice(ctx context.Context, in *GetReviewForNoticeRequest, opts ...grpc.CallOption) (*GetReviewForNoticeResponse, error)
 	// ListMyReviews lists the caller's reviews, newest first, whatever their status.
 	ListMyReviews(ctx context.Context, in *ListMyReviewsRequest, opts ...grpc.CallOption) (*ListMyReviewsResponse, error)
 	// UpdateReview changes one of the caller's reviews. The automatic rules apply again, and a rejected review is held.
@@ -100,6 +103,16 @@ func (c *commentServiceClient) GetReview(ctx context.Context, in *GetReviewReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetReviewResponse)
 	err := c.cc.Invoke(ctx, CommentService_GetReview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *commentServiceClient) GetReviewForNotice(ctx context.Context, in *GetReviewForNoticeRequest, opts ...grpc.CallOption) (*GetReviewForNoticeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReviewForNoticeResponse)
+	err := c.cc.Invoke(ctx, CommentService_GetReviewForNotice_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +213,8 @@ type CommentServiceServer interface {
 	ListReviews(context.Context, *ListReviewsRequest) (*ListReviewsResponse, error)
 	// GetReview shows a review. One that is not published is shown to its author and to operators only.
 	GetReview(context.Context, *GetReviewRequest) (*GetReviewResponse, error)
+	// GetReviewForNotice gives the notification service what a mail about a review needs, whatever its status.
+	GetReviewForNotice(context.Context, *GetReviewForNoticeRequest) (*GetReviewForNoticeResponse, error)
 	// ListMyReviews lists the caller's reviews, newest first, whatever their status.
 	ListMyReviews(context.Context, *ListMyReviewsRequest) (*ListMyReviewsResponse, error)
 	// UpdateReview changes one of the caller's reviews. The automatic rules apply again, and a rejected review is held.
@@ -236,6 +251,9 @@ func (UnimplementedCommentServiceServer) ListReviews(context.Context, *ListRevie
 }
 func (UnimplementedCommentServiceServer) GetReview(context.Context, *GetReviewRequest) (*GetReviewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetReview not implemented")
+}
+func (UnimplementedCommentServiceServer) GetReviewForNotice(context.Context, *GetReviewForNoticeRequest) (*GetReviewForNoticeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReviewForNotice not implemented")
 }
 func (UnimplementedCommentServiceServer) ListMyReviews(context.Context, *ListMyReviewsRequest) (*ListMyReviewsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMyReviews not implemented")
@@ -332,6 +350,24 @@ func _CommentService_GetReview_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(CommentServiceServer).GetReview(ctx, req.(*GetReviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CommentService_GetReviewForNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReviewForNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommentServiceServer).GetReviewForNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CommentService_GetReviewForNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommentServiceServer).GetReviewForNotice(ctx, req.(*GetReviewForNoticeRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -498,6 +534,10 @@ var CommentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetReview",
 			Handler:    _CommentService_GetReview_Handler,
+		},
+		{
+			MethodName: "GetReviewForNotice",
+			Handler:    _CommentService_GetReviewForNotice_Handler,
 		},
 		{
 			MethodName: "ListMyReviews",

@@ -604,3 +604,32 @@ func (x *ModerateReviewResponse) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetReviewForNoticeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetReviewForNoticeRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetReviewForNoticeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetReviewForNoticeResponse)
+	}
+	b = append(b, '{')
+	if x.Review != nil {
+		b = append(b, `"review":`...)
+		if b = x.Review.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}

@@ -203,9 +203,11 @@ type ReviewModerated struct {
 	ShopId    string                 `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	AuthorId  string                 `protobuf:"bytes,4,opt,name=author_id,json=authorId,proto3" json:"author_id,omitempty"`
 	// published, held or rejected.
-	Status        string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	// The review was never published before.
+	FirstPublished bool `protobuf:"varint,6,opt,name=first_published,json=firstPublished,proto3" json:"first_published,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ReviewModerated) Reset() {
@@ -273,6 +275,82 @@ func (x *ReviewModerated) GetStatus() string {
 	return ""
 }
 
+func (x *ReviewModerated) GetFirstPublished() bool {
+	if x != nil {
+		return x.FirstPublished
+	}
+	return false
+}
+
+// ReviewReplied is evt.review.replied: the shop has replied to a review, or has changed its reply.
+type ReviewReplied struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReviewId      string                 `protobuf:"bytes,1,opt,name=review_id,json=reviewId,proto3" json:"review_id,omitempty"`
+	ProductId     string                 `protobuf:"bytes,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	ShopId        string                 `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	AuthorId      string                 `protobuf:"bytes,4,opt,name=author_id,json=authorId,proto3" json:"author_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewReplied) Reset() {
+	*x = ReviewReplied{}
+	mi := &file_souk_comment_v1_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewReplied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewReplied) ProtoMessage() {}
+
+func (x *ReviewReplied) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_comment_v1_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewReplied.ProtoReflect.Descriptor instead.
+func (*ReviewReplied) Descriptor() ([]byte, []int) {
+	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReviewReplied) GetReviewId() string {
+	if x != nil {
+		return x.ReviewId
+	}
+	return ""
+}
+
+func (x *ReviewReplied) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ReviewReplied) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *ReviewReplied) GetAuthorId() string {
+	if x != nil {
+		return x.AuthorId
+	}
+	return ""
+}
+
 // ReviewDeleted is evt.review.deleted: the author has deleted a review.
 type ReviewDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -285,7 +363,7 @@ type ReviewDeleted struct {
 
 func (x *ReviewDeleted) Reset() {
 	*x = ReviewDeleted{}
-	mi := &file_souk_comment_v1_events_proto_msgTypes[3]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -297,7 +375,7 @@ func (x *ReviewDeleted) String() string {
 func (*ReviewDeleted) ProtoMessage() {}
 
 func (x *ReviewDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_comment_v1_events_proto_msgTypes[3]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -310,7 +388,7 @@ func (x *ReviewDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewDeleted.ProtoReflect.Descriptor instead.
 func (*ReviewDeleted) Descriptor() ([]byte, []int) {
-	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReviewDeleted) GetReviewId() string {
@@ -345,7 +423,7 @@ type ReviewVoted struct {
 
 func (x *ReviewVoted) Reset() {
 	*x = ReviewVoted{}
-	mi := &file_souk_comment_v1_events_proto_msgTypes[4]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +435,7 @@ func (x *ReviewVoted) String() string {
 func (*ReviewVoted) ProtoMessage() {}
 
 func (x *ReviewVoted) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_comment_v1_events_proto_msgTypes[4]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +448,7 @@ func (x *ReviewVoted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewVoted.ProtoReflect.Descriptor instead.
 func (*ReviewVoted) Descriptor() ([]byte, []int) {
-	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReviewVoted) GetReviewId() string {
@@ -402,7 +480,7 @@ type RatingChanged struct {
 
 func (x *RatingChanged) Reset() {
 	*x = RatingChanged{}
-	mi := &file_souk_comment_v1_events_proto_msgTypes[5]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +492,7 @@ func (x *RatingChanged) String() string {
 func (*RatingChanged) ProtoMessage() {}
 
 func (x *RatingChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_comment_v1_events_proto_msgTypes[5]
+	mi := &file_souk_comment_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +505,7 @@ func (x *RatingChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RatingChanged.ProtoReflect.Descriptor instead.
 func (*RatingChanged) Descriptor() ([]byte, []int) {
-	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_souk_comment_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RatingChanged) GetProductId() string {
@@ -471,14 +549,21 @@ const file_souk_comment_v1_events_proto_rawDesc = "" +
 	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x1b\n" +
 	"\tauthor_id\x18\x04 \x01(\tR\bauthorId\x12\x16\n" +
 	"\x06rating\x18\x05 \x01(\x05R\x06rating\x12\x16\n" +
-	"\x06status\x18\x06 \x01(\tR\x06status\"\x9b\x01\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\"\xc4\x01\n" +
 	"\x0fReviewModerated\x12\x1b\n" +
 	"\treview_id\x18\x01 \x01(\tR\breviewId\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x02 \x01(\tR\tproductId\x12\x17\n" +
 	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x1b\n" +
 	"\tauthor_id\x18\x04 \x01(\tR\bauthorId\x12\x16\n" +
-	"\x06status\x18\x05 \x01(\tR\x06status\"d\n" +
+	"\x06status\x18\x05 \x01(\tR\x06status\x12'\n" +
+	"\x0ffirst_published\x18\x06 \x01(\bR\x0efirstPublished\"\x81\x01\n" +
+	"\rReviewReplied\x12\x1b\n" +
+	"\treview_id\x18\x01 \x01(\tR\breviewId\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\tR\tproductId\x12\x17\n" +
+	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x1b\n" +
+	"\tauthor_id\x18\x04 \x01(\tR\bauthorId\"d\n" +
 	"\rReviewDeleted\x12\x1b\n" +
 	"\treview_id\x18\x01 \x01(\tR\breviewId\x12\x1d\n" +
 	"\n" +
@@ -505,14 +590,15 @@ func file_souk_comment_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_comment_v1_events_proto_rawDescData
 }
 
-var file_souk_comment_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_souk_comment_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_souk_comment_v1_events_proto_goTypes = []any{
 	(*ReviewPosted)(nil),    // 0: souk.comment.v1.ReviewPosted
 	(*ReviewEdited)(nil),    // 1: souk.comment.v1.ReviewEdited
 	(*ReviewModerated)(nil), // 2: souk.comment.v1.ReviewModerated
-	(*ReviewDeleted)(nil),   // 3: souk.comment.v1.ReviewDeleted
-	(*ReviewVoted)(nil),     // 4: souk.comment.v1.ReviewVoted
-	(*RatingChanged)(nil),   // 5: souk.comment.v1.RatingChanged
+	(*ReviewReplied)(nil),   // 3: souk.comment.v1.ReviewReplied
+	(*ReviewDeleted)(nil),   // 4: souk.comment.v1.ReviewDeleted
+	(*ReviewVoted)(nil),     // 5: souk.comment.v1.ReviewVoted
+	(*RatingChanged)(nil),   // 6: souk.comment.v1.RatingChanged
 }
 var file_souk_comment_v1_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -533,7 +619,7 @@ func file_souk_comment_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_comment_v1_events_proto_rawDesc), len(file_souk_comment_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -94,6 +94,33 @@ func (x *ReviewModerated) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Status); b == nil {
 		return nil
 	}
+	b = append(b, `,"firstPublished":`...)
+	b = jsonpb.AppendBool(b, x.FirstPublished)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ReviewReplied) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ReviewReplied)
+	}
+	b = append(b, `{"reviewId":`...)
+	if b = jsonpb.AppendString(b, x.ReviewId); b == nil {
+		return nil
+	}
+	b = append(b, `,"productId":`...)
+	if b = jsonpb.AppendString(b, x.ProductId); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"authorId":`...)
+	if b = jsonpb.AppendString(b, x.AuthorId); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }

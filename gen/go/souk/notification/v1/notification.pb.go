@@ -2289,6 +2289,370 @@ func (*DeleteDeviceResponse) Descriptor() ([]byte, []int) {
 	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{39}
 }
 
+// Suppression is a mailbox that gets no mails.
+type Suppression struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who suppressed it: a mail server that refused it, or an operator.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Why.
+	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it gets mails again.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suppression) Reset() {
+	*x = Suppression{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suppression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suppression) ProtoMessage() {}
+
+func (x *Suppression) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suppression.ProtoReflect.Descriptor instead.
+func (*Suppression) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Suppression) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Suppression) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Suppression) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Suppression) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Suppression) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+type ListSuppressionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuppressionsRequest) Reset() {
+	*x = ListSuppressionsRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuppressionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuppressionsRequest) ProtoMessage() {}
+
+func (x *ListSuppressionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuppressionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSuppressionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListSuppressionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSuppressionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSuppressionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The suppressions of the page.
+	Suppressions  []*Suppression `protobuf:"bytes,1,rep,name=suppressions,proto3" json:"suppressions,omitempty"`
+	NextPageToken string         `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSuppressionsResponse) Reset() {
+	*x = ListSuppressionsResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSuppressionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSuppressionsResponse) ProtoMessage() {}
+
+func (x *ListSuppressionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSuppressionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSuppressionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListSuppressionsResponse) GetSuppressions() []*Suppression {
+	if x != nil {
+		return x.Suppressions
+	}
+	return nil
+}
+
+func (x *ListSuppressionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type SuppressMailboxRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The e-mail address. Only a digest of it is kept.
+	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// Why, without addresses.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuppressMailboxRequest) Reset() {
+	*x = SuppressMailboxRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuppressMailboxRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuppressMailboxRequest) ProtoMessage() {}
+
+func (x *SuppressMailboxRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuppressMailboxRequest.ProtoReflect.Descriptor instead.
+func (*SuppressMailboxRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SuppressMailboxRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *SuppressMailboxRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SuppressMailboxResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Suppression   *Suppression           `protobuf:"bytes,1,opt,name=suppression,proto3" json:"suppression,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuppressMailboxResponse) Reset() {
+	*x = SuppressMailboxResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuppressMailboxResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuppressMailboxResponse) ProtoMessage() {}
+
+func (x *SuppressMailboxResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuppressMailboxResponse.ProtoReflect.Descriptor instead.
+func (*SuppressMailboxResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *SuppressMailboxResponse) GetSuppression() *Suppression {
+	if x != nil {
+		return x.Suppression
+	}
+	return nil
+}
+
+type LiftSuppressionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The e-mail address.
+	Email         string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftSuppressionRequest) Reset() {
+	*x = LiftSuppressionRequest{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftSuppressionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftSuppressionRequest) ProtoMessage() {}
+
+func (x *LiftSuppressionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftSuppressionRequest.ProtoReflect.Descriptor instead.
+func (*LiftSuppressionRequest) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *LiftSuppressionRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+type LiftSuppressionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiftSuppressionResponse) Reset() {
+	*x = LiftSuppressionResponse{}
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiftSuppressionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiftSuppressionResponse) ProtoMessage() {}
+
+func (x *LiftSuppressionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_notification_v1_notification_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiftSuppressionResponse.ProtoReflect.Descriptor instead.
+func (*LiftSuppressionResponse) Descriptor() ([]byte, []int) {
+	return file_souk_notification_v1_notification_proto_rawDescGZIP(), []int{46}
+}
+
 var File_souk_notification_v1_notification_proto protoreflect.FileDescriptor
 
 const file_souk_notification_v1_notification_proto_rawDesc = "" +
@@ -2457,7 +2821,30 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\x10vapid_public_key\x18\x02 \x01(\tB[\xb2\xf4\x18WBNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkMR\x0evapidPublicKey\"0\n" +
 	"\x13DeleteDeviceRequest\x12\x19\n" +
 	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\x16\n" +
-	"\x14DeleteDeviceResponse2\x90\x14\n" +
+	"\x14DeleteDeviceResponse\"\xd0\x02\n" +
+	"\vSuppression\x128\n" +
+	"\x02id\x18\x01 \x01(\tB(\xb2\xf4\x18$sup_01a2282c72db7a76bf8baf64506adb3cR\x02id\x129\n" +
+	"\x06source\x18\x02 \x01(\tB!\xbaH\x14r\x12R\x06bounceR\boperator\xb2\xf4\x18\x06bounceR\x06source\x12<\n" +
+	"\x06reason\x18\x03 \x01(\tB$\xb2\xf4\x18 smtp: recipient refused with 550R\x06reason\x129\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12S\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x18\xb2\xf4\x18\x142026-12-29T12:00:00ZR\texpiresAt\"h\n" +
+	"\x17ListSuppressionsRequest\x12$\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x89\x01\n" +
+	"\x18ListSuppressionsResponse\x12E\n" +
+	"\fsuppressions\x18\x01 \x03(\v2!.souk.notification.v1.SuppressionR\fsuppressions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x9e\x01\n" +
+	"\x16SuppressMailboxRequest\x127\n" +
+	"\x05email\x18\x01 \x01(\tB!\xbaH\ar\x05\x10\x03\x18\xc0\x02\x98\xf4\x18\x01\xb2\xf4\x18\x0fana@example.comR\x05email\x12K\n" +
+	"\x06reason\x18\x02 \x01(\tB3\xbaH\ar\x05\x10\x01\x18\xc8\x01\xa8\xf4\x18\x01\xb2\xf4\x18!The provider reports a complaint.R\x06reason\"^\n" +
+	"\x17SuppressMailboxResponse\x12C\n" +
+	"\vsuppression\x18\x01 \x01(\v2!.souk.notification.v1.SuppressionR\vsuppression\"Q\n" +
+	"\x16LiftSuppressionRequest\x127\n" +
+	"\x05email\x18\x01 \x01(\tB!\xbaH\ar\x05\x10\x03\x18\xc0\x02\x98\xf4\x18\x01\xb2\xf4\x18\x0fana@example.comR\x05email\"\x19\n" +
+	"\x17LiftSuppressionResponse2\xa0\x18\n" +
 	"\x13NotificationService\x12\x9b\x01\n" +
 	"\x11ListNotifications\x12..souk.notification.v1.ListNotificationsRequest\x1a/.souk.notification.v1.ListNotificationsResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/me/notifications\x90\x02\x01\x12\xbf\x01\n" +
 	"\x14MarkNotificationRead\x121.souk.notification.v1.MarkNotificationReadRequest\x1a2.souk.notification.v1.MarkNotificationReadResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\fnotification\"\x1e/v1/me/notifications/{id}:read\x90\x02\x02\x12\xbb\x01\n" +
@@ -2474,7 +2861,10 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02L:\x01*b\btemplate\x1a=/v1/operator/notification-templates/{kind}/{channel}/{locale}\x90\x02\x02\x12\xd3\x01\n" +
 	"\x0fPreviewTemplate\x12,.souk.notification.v1.PreviewTemplateRequest\x1a-.souk.notification.v1.PreviewTemplateResponse\"c\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02J:\x01*\"E/v1/operator/notification-templates/{kind}/{channel}/{locale}:preview\x90\x02\x01\x12\x9f\x01\n" +
-	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\"2\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\x88\x01\n" +
+	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\"2\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\xa7\x01\n" +
+	"\x10ListSuppressions\x12-.souk.notification.v1.ListSuppressionsRequest\x1a..souk.notification.v1.ListSuppressionsResponse\"4\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/operator/suppressions\x90\x02\x01\x12\xb4\x01\n" +
+	"\x0fSuppressMailbox\x12,.souk.notification.v1.SuppressMailboxRequest\x1a-.souk.notification.v1.SuppressMailboxResponse\"D\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02+:\x01*b\vsuppression\"\x19/v1/operator/suppressions\x90\x02\x02\x12\xac\x01\n" +
+	"\x0fLiftSuppression\x12,.souk.notification.v1.LiftSuppressionRequest\x1a-.souk.notification.v1.LiftSuppressionResponse\"<\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/operator/suppressions:lift\x90\x02\x02\x12\x88\x01\n" +
 	"\x11PollNotifications\x12..souk.notification.v1.PollNotificationsRequest\x1a/.souk.notification.v1.PollNotificationsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01B1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
 
 var (
@@ -2489,7 +2879,7 @@ func file_souk_notification_v1_notification_proto_rawDescGZIP() []byte {
 	return file_souk_notification_v1_notification_proto_rawDescData
 }
 
-var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_souk_notification_v1_notification_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*Notification)(nil),                       // 0: souk.notification.v1.Notification
 	(*ListNotificationsRequest)(nil),           // 1: souk.notification.v1.ListNotificationsRequest
@@ -2531,71 +2921,88 @@ var file_souk_notification_v1_notification_proto_goTypes = []any{
 	(*ListDevicesResponse)(nil),                // 37: souk.notification.v1.ListDevicesResponse
 	(*DeleteDeviceRequest)(nil),                // 38: souk.notification.v1.DeleteDeviceRequest
 	(*DeleteDeviceResponse)(nil),               // 39: souk.notification.v1.DeleteDeviceResponse
-	nil,                                        // 40: souk.notification.v1.NotificationPreferences.KindsEntry
-	nil,                                        // 41: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
-	(*timestamppb.Timestamp)(nil),              // 42: google.protobuf.Timestamp
+	(*Suppression)(nil),                        // 40: souk.notification.v1.Suppression
+	(*ListSuppressionsRequest)(nil),            // 41: souk.notification.v1.ListSuppressionsRequest
+	(*ListSuppressionsResponse)(nil),           // 42: souk.notification.v1.ListSuppressionsResponse
+	(*SuppressMailboxRequest)(nil),             // 43: souk.notification.v1.SuppressMailboxRequest
+	(*SuppressMailboxResponse)(nil),            // 44: souk.notification.v1.SuppressMailboxResponse
+	(*LiftSuppressionRequest)(nil),             // 45: souk.notification.v1.LiftSuppressionRequest
+	(*LiftSuppressionResponse)(nil),            // 46: souk.notification.v1.LiftSuppressionResponse
+	nil,                                        // 47: souk.notification.v1.NotificationPreferences.KindsEntry
+	nil,                                        // 48: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	(*timestamppb.Timestamp)(nil),              // 49: google.protobuf.Timestamp
 }
 var file_souk_notification_v1_notification_proto_depIdxs = []int32{
-	42, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
-	42, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
+	49, // 0: souk.notification.v1.Notification.read_at:type_name -> google.protobuf.Timestamp
+	49, // 1: souk.notification.v1.Notification.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: souk.notification.v1.ListNotificationsResponse.notifications:type_name -> souk.notification.v1.Notification
 	0,  // 3: souk.notification.v1.MarkNotificationReadResponse.notification:type_name -> souk.notification.v1.Notification
-	42, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
-	42, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
+	49, // 4: souk.notification.v1.Delivery.created_at:type_name -> google.protobuf.Timestamp
+	49, // 5: souk.notification.v1.Delivery.ended_at:type_name -> google.protobuf.Timestamp
 	7,  // 6: souk.notification.v1.ListDeliveriesResponse.deliveries:type_name -> souk.notification.v1.Delivery
 	10, // 7: souk.notification.v1.PollNotificationsRequest.positions:type_name -> souk.notification.v1.InboxPosition
 	0,  // 8: souk.notification.v1.InboxNews.notifications:type_name -> souk.notification.v1.Notification
 	12, // 9: souk.notification.v1.PollNotificationsResponse.inboxes:type_name -> souk.notification.v1.InboxNews
-	40, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
+	47, // 10: souk.notification.v1.NotificationPreferences.kinds:type_name -> souk.notification.v1.NotificationPreferences.KindsEntry
 	15, // 11: souk.notification.v1.NotificationPreferences.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 12: souk.notification.v1.GetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	41, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
+	48, // 13: souk.notification.v1.SetNotificationPreferencesRequest.kinds:type_name -> souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry
 	15, // 14: souk.notification.v1.SetNotificationPreferencesRequest.quiet_hours:type_name -> souk.notification.v1.QuietHours
 	16, // 15: souk.notification.v1.SetNotificationPreferencesResponse.preferences:type_name -> souk.notification.v1.NotificationPreferences
-	42, // 16: souk.notification.v1.Template.created_at:type_name -> google.protobuf.Timestamp
+	49, // 16: souk.notification.v1.Template.created_at:type_name -> google.protobuf.Timestamp
 	25, // 17: souk.notification.v1.ListTemplatesResponse.templates:type_name -> souk.notification.v1.Template
 	25, // 18: souk.notification.v1.SetTemplateResponse.template:type_name -> souk.notification.v1.Template
-	42, // 19: souk.notification.v1.Device.created_at:type_name -> google.protobuf.Timestamp
+	49, // 19: souk.notification.v1.Device.created_at:type_name -> google.protobuf.Timestamp
 	33, // 20: souk.notification.v1.RegisterDeviceRequest.keys:type_name -> souk.notification.v1.WebPushKeys
 	32, // 21: souk.notification.v1.RegisterDeviceResponse.device:type_name -> souk.notification.v1.Device
 	32, // 22: souk.notification.v1.ListDevicesResponse.devices:type_name -> souk.notification.v1.Device
-	14, // 23: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	14, // 24: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
-	1,  // 25: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
-	3,  // 26: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
-	5,  // 27: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
-	17, // 28: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
-	19, // 29: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
-	34, // 30: souk.notification.v1.NotificationService.RegisterDevice:input_type -> souk.notification.v1.RegisterDeviceRequest
-	36, // 31: souk.notification.v1.NotificationService.ListDevices:input_type -> souk.notification.v1.ListDevicesRequest
-	38, // 32: souk.notification.v1.NotificationService.DeleteDevice:input_type -> souk.notification.v1.DeleteDeviceRequest
-	21, // 33: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
-	23, // 34: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
-	26, // 35: souk.notification.v1.NotificationService.ListTemplates:input_type -> souk.notification.v1.ListTemplatesRequest
-	28, // 36: souk.notification.v1.NotificationService.SetTemplate:input_type -> souk.notification.v1.SetTemplateRequest
-	30, // 37: souk.notification.v1.NotificationService.PreviewTemplate:input_type -> souk.notification.v1.PreviewTemplateRequest
-	8,  // 38: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
-	11, // 39: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
-	2,  // 40: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
-	4,  // 41: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
-	6,  // 42: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
-	18, // 43: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
-	20, // 44: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
-	35, // 45: souk.notification.v1.NotificationService.RegisterDevice:output_type -> souk.notification.v1.RegisterDeviceResponse
-	37, // 46: souk.notification.v1.NotificationService.ListDevices:output_type -> souk.notification.v1.ListDevicesResponse
-	39, // 47: souk.notification.v1.NotificationService.DeleteDevice:output_type -> souk.notification.v1.DeleteDeviceResponse
-	22, // 48: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
-	24, // 49: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
-	27, // 50: souk.notification.v1.NotificationService.ListTemplates:output_type -> souk.notification.v1.ListTemplatesResponse
-	29, // 51: souk.notification.v1.NotificationService.SetTemplate:output_type -> souk.notification.v1.SetTemplateResponse
-	31, // 52: souk.notification.v1.NotificationService.PreviewTemplate:output_type -> souk.notification.v1.PreviewTemplateResponse
-	9,  // 53: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
-	13, // 54: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
-	40, // [40:55] is the sub-list for method output_type
-	25, // [25:40] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	49, // 23: souk.notification.v1.Suppression.created_at:type_name -> google.protobuf.Timestamp
+	49, // 24: souk.notification.v1.Suppression.expires_at:type_name -> google.protobuf.Timestamp
+	40, // 25: souk.notification.v1.ListSuppressionsResponse.suppressions:type_name -> souk.notification.v1.Suppression
+	40, // 26: souk.notification.v1.SuppressMailboxResponse.suppression:type_name -> souk.notification.v1.Suppression
+	14, // 27: souk.notification.v1.NotificationPreferences.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	14, // 28: souk.notification.v1.SetNotificationPreferencesRequest.KindsEntry.value:type_name -> souk.notification.v1.ChannelChoices
+	1,  // 29: souk.notification.v1.NotificationService.ListNotifications:input_type -> souk.notification.v1.ListNotificationsRequest
+	3,  // 30: souk.notification.v1.NotificationService.MarkNotificationRead:input_type -> souk.notification.v1.MarkNotificationReadRequest
+	5,  // 31: souk.notification.v1.NotificationService.MarkAllNotificationsRead:input_type -> souk.notification.v1.MarkAllNotificationsReadRequest
+	17, // 32: souk.notification.v1.NotificationService.GetNotificationPreferences:input_type -> souk.notification.v1.GetNotificationPreferencesRequest
+	19, // 33: souk.notification.v1.NotificationService.SetNotificationPreferences:input_type -> souk.notification.v1.SetNotificationPreferencesRequest
+	34, // 34: souk.notification.v1.NotificationService.RegisterDevice:input_type -> souk.notification.v1.RegisterDeviceRequest
+	36, // 35: souk.notification.v1.NotificationService.ListDevices:input_type -> souk.notification.v1.ListDevicesRequest
+	38, // 36: souk.notification.v1.NotificationService.DeleteDevice:input_type -> souk.notification.v1.DeleteDeviceRequest
+	21, // 37: souk.notification.v1.NotificationService.GetSubscription:input_type -> souk.notification.v1.GetSubscriptionRequest
+	23, // 38: souk.notification.v1.NotificationService.Unsubscribe:input_type -> souk.notification.v1.UnsubscribeRequest
+	26, // 39: souk.notification.v1.NotificationService.ListTemplates:input_type -> souk.notification.v1.ListTemplatesRequest
+	28, // 40: souk.notification.v1.NotificationService.SetTemplate:input_type -> souk.notification.v1.SetTemplateRequest
+	30, // 41: souk.notification.v1.NotificationService.PreviewTemplate:input_type -> souk.notification.v1.PreviewTemplateRequest
+	8,  // 42: souk.notification.v1.NotificationService.ListDeliveries:input_type -> souk.notification.v1.ListDeliveriesRequest
+	41, // 43: souk.notification.v1.NotificationService.ListSuppressions:input_type -> souk.notification.v1.ListSuppressionsRequest
+	43, // 44: souk.notification.v1.NotificationService.SuppressMailbox:input_type -> souk.notification.v1.SuppressMailboxRequest
+	45, // 45: souk.notification.v1.NotificationService.LiftSuppression:input_type -> souk.notification.v1.LiftSuppressionRequest
+	11, // 46: souk.notification.v1.NotificationService.PollNotifications:input_type -> souk.notification.v1.PollNotificationsRequest
+	2,  // 47: souk.notification.v1.NotificationService.ListNotifications:output_type -> souk.notification.v1.ListNotificationsResponse
+	4,  // 48: souk.notification.v1.NotificationService.MarkNotificationRead:output_type -> souk.notification.v1.MarkNotificationReadResponse
+	6,  // 49: souk.notification.v1.NotificationService.MarkAllNotificationsRead:output_type -> souk.notification.v1.MarkAllNotificationsReadResponse
+	18, // 50: souk.notification.v1.NotificationService.GetNotificationPreferences:output_type -> souk.notification.v1.GetNotificationPreferencesResponse
+	20, // 51: souk.notification.v1.NotificationService.SetNotificationPreferences:output_type -> souk.notification.v1.SetNotificationPreferencesResponse
+	35, // 52: souk.notification.v1.NotificationService.RegisterDevice:output_type -> souk.notification.v1.RegisterDeviceResponse
+	37, // 53: souk.notification.v1.NotificationService.ListDevices:output_type -> souk.notification.v1.ListDevicesResponse
+	39, // 54: souk.notification.v1.NotificationService.DeleteDevice:output_type -> souk.notification.v1.DeleteDeviceResponse
+	22, // 55: souk.notification.v1.NotificationService.GetSubscription:output_type -> souk.notification.v1.GetSubscriptionResponse
+	24, // 56: souk.notification.v1.NotificationService.Unsubscribe:output_type -> souk.notification.v1.UnsubscribeResponse
+	27, // 57: souk.notification.v1.NotificationService.ListTemplates:output_type -> souk.notification.v1.ListTemplatesResponse
+	29, // 58: souk.notification.v1.NotificationService.SetTemplate:output_type -> souk.notification.v1.SetTemplateResponse
+	31, // 59: souk.notification.v1.NotificationService.PreviewTemplate:output_type -> souk.notification.v1.PreviewTemplateResponse
+	9,  // 60: souk.notification.v1.NotificationService.ListDeliveries:output_type -> souk.notification.v1.ListDeliveriesResponse
+	42, // 61: souk.notification.v1.NotificationService.ListSuppressions:output_type -> souk.notification.v1.ListSuppressionsResponse
+	44, // 62: souk.notification.v1.NotificationService.SuppressMailbox:output_type -> souk.notification.v1.SuppressMailboxResponse
+	46, // 63: souk.notification.v1.NotificationService.LiftSuppression:output_type -> souk.notification.v1.LiftSuppressionResponse
+	13, // 64: souk.notification.v1.NotificationService.PollNotifications:output_type -> souk.notification.v1.PollNotificationsResponse
+	47, // [47:65] is the sub-list for method output_type
+	29, // [29:47] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_souk_notification_v1_notification_proto_init() }
@@ -2616,7 +3023,7 @@ func file_souk_notification_v1_notification_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_notification_v1_notification_proto_rawDesc), len(file_souk_notification_v1_notification_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,9 @@ const (
 	NotificationService_SetTemplate_FullMethodName                = "/souk.notification.v1.NotificationService/SetTemplate"
 	NotificationService_PreviewTemplate_FullMethodName            = "/souk.notification.v1.NotificationService/PreviewTemplate"
 	NotificationService_ListDeliveries_FullMethodName             = "/souk.notification.v1.NotificationService/ListDeliveries"
+	NotificationService_ListSuppressions_FullMethodName           = "/souk.notification.v1.NotificationService/ListSuppressions"
+	NotificationService_SuppressMailbox_FullMethodName            = "/souk.notification.v1.NotificationService/SuppressMailbox"
+	NotificationService_LiftSuppression_FullMethodName            = "/souk.notification.v1.NotificationService/LiftSuppression"
 	NotificationService_PollNotifications_FullMethodName          = "/souk.notification.v1.NotificationService/PollNotifications"
 )
 
@@ -81,13 +84,22 @@ type NotificationServiceClient interface {
 	// SetTemplate adds a version of a text, which is used from now on.
 	//
 	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
-	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot
-	// be filled in when something is sent, the default is used.
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count, Partly, Rating, Published
+	// and Code. If it cannot be filled in when something is sent, the default is used.
 	SetTemplate(ctx context.Context, in *SetTemplateRequest, opts ...grpc.CallOption) (*SetTemplateResponse, error)
 	// PreviewTemplate shows a text as a recipient would see it, with sample data.
 	PreviewTemplate(ctx context.Context, in *PreviewTemplateRequest, opts ...grpc.CallOption) (*PreviewTemplateResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
+	// ListSuppressions shows the mailboxes that get no mails, the latest first. They are not shown by address.
+	//
+	// A mailbox that a mail server refuses because it does not exist is suppressed for 30 days. Mails to it are skipped; the log of
+	// deliveries says so.
+	ListSuppressions(ctx context.Context, in *ListSuppressionsRequest, opts ...grpc.CallOption) (*ListSuppressionsResponse, error)
+	// SuppressMailbox ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back.
+	SuppressMailbox(ctx context.Context, in *SuppressMailboxRequest, opts ...grpc.CallOption) (*SuppressMailboxResponse, error)
+	// LiftSuppression lets a mailbox get mails again. It does nothing if the mailbox is not suppressed.
+	LiftSuppression(ctx context.Context, in *LiftSuppressionRequest, opts ...grpc.CallOption) (*LiftSuppressionResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
 	// streams.
 	PollNotifications(ctx context.Context, in *PollNotificationsRequest, opts ...grpc.CallOption) (*PollNotificationsResponse, error)
@@ -241,6 +253,36 @@ func (c *notificationServiceClient) ListDeliveries(ctx context.Context, in *List
 	return out, nil
 }
 
+func (c *notificationServiceClient) ListSuppressions(ctx context.Context, in *ListSuppressionsRequest, opts ...grpc.CallOption) (*ListSuppressionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSuppressionsResponse)
+	err := c.cc.Invoke(ctx, NotificationService_ListSuppressions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) SuppressMailbox(ctx context.Context, in *SuppressMailboxRequest, opts ...grpc.CallOption) (*SuppressMailboxResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SuppressMailboxResponse)
+	err := c.cc.Invoke(ctx, NotificationService_SuppressMailbox_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *notificationServiceClient) LiftSuppression(ctx context.Context, in *LiftSuppressionRequest, opts ...grpc.CallOption) (*LiftSuppressionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiftSuppressionResponse)
+	err := c.cc.Invoke(ctx, NotificationService_LiftSuppression_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *notificationServiceClient) PollNotifications(ctx context.Context, in *PollNotificationsRequest, opts ...grpc.CallOption) (*PollNotificationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PollNotificationsResponse)
@@ -294,13 +336,22 @@ type NotificationServiceServer interface {
 	// SetTemplate adds a version of a text, which is used from now on.
 	//
 	// Every process uses it within 5 seconds. A text may show fields and choose by them, as in
-	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count and Partly. If it cannot
-	// be filled in when something is sent, the default is used.
+	// {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count, Partly, Rating, Published
+	// and Code. If it cannot be filled in when something is sent, the default is used.
 	SetTemplate(context.Context, *SetTemplateRequest) (*SetTemplateResponse, error)
 	// PreviewTemplate shows a text as a recipient would see it, with sample data.
 	PreviewTemplate(context.Context, *PreviewTemplateRequest) (*PreviewTemplateResponse, error)
 	// ListDeliveries shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// ListSuppressions shows the mailboxes that get no mails, the latest first. They are not shown by address.
+	//
+	// A mailbox that a mail server refuses because it does not exist is suppressed for 30 days. Mails to it are skipped; the log of
+	// deliveries says so.
+	ListSuppressions(context.Context, *ListSuppressionsRequest) (*ListSuppressionsResponse, error)
+	// SuppressMailbox ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back.
+	SuppressMailbox(context.Context, *SuppressMailboxRequest) (*SuppressMailboxResponse, error)
+	// LiftSuppression lets a mailbox get mails again. It does nothing if the mailbox is not suppressed.
+	LiftSuppression(context.Context, *LiftSuppressionRequest) (*LiftSuppressionResponse, error)
 	// PollNotifications returns what is new in several inboxes. The gateway calls it for all users whose inboxes it
 	// streams.
 	PollNotifications(context.Context, *PollNotificationsRequest) (*PollNotificationsResponse, error)
@@ -355,6 +406,15 @@ func (UnimplementedNotificationServiceServer) PreviewTemplate(context.Context, *
 }
 func (UnimplementedNotificationServiceServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
+}
+func (UnimplementedNotificationServiceServer) ListSuppressions(context.Context, *ListSuppressionsRequest) (*ListSuppressionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSuppressions not implemented")
+}
+func (UnimplementedNotificationServiceServer) SuppressMailbox(context.Context, *SuppressMailboxRequest) (*SuppressMailboxResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SuppressMailbox not implemented")
+}
+func (UnimplementedNotificationServiceServer) LiftSuppression(context.Context, *LiftSuppressionRequest) (*LiftSuppressionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LiftSuppression not implemented")
 }
 func (UnimplementedNotificationServiceServer) PollNotifications(context.Context, *PollNotificationsRequest) (*PollNotificationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PollNotifications not implemented")
@@ -632,6 +692,60 @@ func _NotificationService_ListDeliveries_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NotificationService_ListSuppressions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSuppressionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).ListSuppressions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_ListSuppressions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).ListSuppressions(ctx, req.(*ListSuppressionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_SuppressMailbox_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SuppressMailboxRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).SuppressMailbox(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_SuppressMailbox_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).SuppressMailbox(ctx, req.(*SuppressMailboxRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NotificationService_LiftSuppression_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiftSuppressionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NotificationServiceServer).LiftSuppression(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NotificationService_LiftSuppression_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NotificationServiceServer).LiftSuppression(ctx, req.(*LiftSuppressionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NotificationService_PollNotifications_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PollNotificationsRequest)
 	if err := dec(in); err != nil {
@@ -712,6 +826,18 @@ var NotificationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListDeliveries",
 			Handler:    _NotificationService_ListDeliveries_Handler,
+		},
+		{
+			MethodName: "ListSuppressions",
+			Handler:    _NotificationService_ListSuppressions_Handler,
+		},
+		{
+			MethodName: "SuppressMailbox",
+			Handler:    _NotificationService_SuppressMailbox_Handler,
+		},
+		{
+			MethodName: "LiftSuppression",
+			Handler:    _NotificationService_LiftSuppression_Handler,
 		},
 		{
 			MethodName: "PollNotifications",

@@ -807,3 +807,125 @@ func (x *DeleteDeviceResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Suppression) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Suppression)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"source":`...)
+	if b = jsonpb.AppendString(b, x.Source); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListSuppressionsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListSuppressionsRequest)
+	}
+	b = append(b, `{"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListSuppressionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListSuppressionsResponse)
+	}
+	b = append(b, `{"suppressions":[`...)
+	for i, v := range x.Suppressions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SuppressMailboxRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SuppressMailboxRequest)
+	}
+	b = append(b, `{"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SuppressMailboxResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SuppressMailboxResponse)
+	}
+	b = append(b, '{')
+	if x.Suppression != nil {
+		b = append(b, `"suppression":`...)
+		if b = x.Suppression.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *LiftSuppressionRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(LiftSuppressionRequest)
+	}
+	b = append(b, `{"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *LiftSuppressionResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}

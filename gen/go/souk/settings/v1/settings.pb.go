@@ -1775,11 +1775,11 @@ var File_souk_settings_v1_settings_proto protoreflect.FileDescriptor
 
 const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsouk/settings/v1/settings.proto\x12\x10souk.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xc5\x04\n" +
+	"\x1fsouk/settings/v1/settings.proto\x12\x10souk.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xcc\x04\n" +
 	"\aSetting\x12+\n" +
 	"\x03key\x18\x01 \x01(\tB\x19\xb2\xf4\x18\x15order.cash.max_piecesR\x03key\x12a\n" +
-	"\vdescription\x18\x02 \x01(\tB?\xb2\xf4\x18;Most pieces of an order with cash on delivery; 0: no bound.R\vdescription\x12>\n" +
-	"\x04kind\x18\x03 \x01(\tB*\xbaH'r%R\abooleanR\aintegerR\bdurationR\aamountsR\x04kind\x12\x16\n" +
+	"\vdescription\x18\x02 \x01(\tB?\xb2\xf4\x18;Most pieces of an order with cash on delivery; 0: no bound.R\vdescription\x12E\n" +
+	"\x04kind\x18\x03 \x01(\tB1\xbaH.r,R\abooleanR\aintegerR\bdurationR\aamountsR\x05textsR\x04kind\x12\x16\n" +
 	"\x06public\x18\x04 \x01(\bR\x06public\x124\n" +
 	"\x05value\x18\x05 \x01(\v2\x16.google.protobuf.ValueB\x06\xb2\xf4\x18\x0250R\x05value\x128\n" +
 	"\adefault\x18\x06 \x01(\v2\x16.google.protobuf.ValueB\x06\xb2\xf4\x18\x0250R\adefault\x12\x15\n" +

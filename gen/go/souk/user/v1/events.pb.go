@@ -66,6 +66,96 @@ func (x *UserRegistered) GetUserId() string {
 	return ""
 }
 
+// NewDevice is evt.user.new_device: a user who has signed in with other browsers before has signed in with a new one.
+type NewDevice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewDevice) Reset() {
+	*x = NewDevice{}
+	mi := &file_souk_user_v1_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewDevice) ProtoMessage() {}
+
+func (x *NewDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewDevice.ProtoReflect.Descriptor instead.
+func (*NewDevice) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *NewDevice) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// EmailChanged is evt.user.email_changed: the sign-in provider names another e-mail address of a user than before.
+type EmailChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmailChanged) Reset() {
+	*x = EmailChanged{}
+	mi := &file_souk_user_v1_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmailChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmailChanged) ProtoMessage() {}
+
+func (x *EmailChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmailChanged.ProtoReflect.Descriptor instead.
+func (*EmailChanged) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EmailChanged) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
 // UserUpdated is evt.user.updated: the profile or the preferences were changed.
 type UserUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -76,7 +166,7 @@ type UserUpdated struct {
 
 func (x *UserUpdated) Reset() {
 	*x = UserUpdated{}
-	mi := &file_souk_user_v1_events_proto_msgTypes[1]
+	mi := &file_souk_user_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -88,7 +178,7 @@ func (x *UserUpdated) String() string {
 func (*UserUpdated) ProtoMessage() {}
 
 func (x *UserUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_events_proto_msgTypes[1]
+	mi := &file_souk_user_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -101,7 +191,7 @@ func (x *UserUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserUpdated.ProtoReflect.Descriptor instead.
 func (*UserUpdated) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{1}
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UserUpdated) GetUserId() string {
@@ -117,6 +207,10 @@ const file_souk_user_v1_events_proto_rawDesc = "" +
 	"\n" +
 	"\x19souk/user/v1/events.proto\x12\fsouk.user.v1\")\n" +
 	"\x0eUserRegistered\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"$\n" +
+	"\tNewDevice\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"'\n" +
+	"\fEmailChanged\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\"&\n" +
 	"\vUserUpdated\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userIdB!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
@@ -133,10 +227,12 @@ func file_souk_user_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_events_proto_rawDescData
 }
 
-var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_souk_user_v1_events_proto_goTypes = []any{
 	(*UserRegistered)(nil), // 0: souk.user.v1.UserRegistered
-	(*UserUpdated)(nil),    // 1: souk.user.v1.UserUpdated
+	(*NewDevice)(nil),      // 1: souk.user.v1.NewDevice
+	(*EmailChanged)(nil),   // 2: souk.user.v1.EmailChanged
+	(*UserUpdated)(nil),    // 3: souk.user.v1.UserUpdated
 }
 var file_souk_user_v1_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -157,7 +253,7 @@ func file_souk_user_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_events_proto_rawDesc), len(file_souk_user_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

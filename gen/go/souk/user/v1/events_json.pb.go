@@ -21,6 +21,32 @@ func (x *UserRegistered) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *NewDevice) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(NewDevice)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EmailChanged) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EmailChanged)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *UserUpdated) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(UserUpdated)

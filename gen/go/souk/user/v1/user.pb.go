@@ -805,6 +805,201 @@ func (x *BatchGetUsersResponse) GetUsers() []*User {
 	return nil
 }
 
+type RecordSignInRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Digest of what the browser keeps to be recognized.
+	Device        string `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSignInRequest) Reset() {
+	*x = RecordSignInRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSignInRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSignInRequest) ProtoMessage() {}
+
+func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSignInRequest.ProtoReflect.Descriptor instead.
+func (*RecordSignInRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RecordSignInRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RecordSignInRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+type RecordSignInResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The browser was not known, but others were.
+	NewDevice     bool `protobuf:"varint,1,opt,name=new_device,json=newDevice,proto3" json:"new_device,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordSignInResponse) Reset() {
+	*x = RecordSignInResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordSignInResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordSignInResponse) ProtoMessage() {}
+
+func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordSignInResponse.ProtoReflect.Descriptor instead.
+func (*RecordSignInResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RecordSignInResponse) GetNewDevice() bool {
+	if x != nil {
+		return x.NewDevice
+	}
+	return false
+}
+
+type GetFormerEmailRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFormerEmailRequest) Reset() {
+	*x = GetFormerEmailRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFormerEmailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFormerEmailRequest) ProtoMessage() {}
+
+func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFormerEmailRequest.ProtoReflect.Descriptor instead.
+func (*GetFormerEmailRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetFormerEmailRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type GetFormerEmailResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Email string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// The address was verified.
+	Verified      bool `protobuf:"varint,2,opt,name=verified,proto3" json:"verified,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFormerEmailResponse) Reset() {
+	*x = GetFormerEmailResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFormerEmailResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFormerEmailResponse) ProtoMessage() {}
+
+func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFormerEmailResponse.ProtoReflect.Descriptor instead.
+func (*GetFormerEmailResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetFormerEmailResponse) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *GetFormerEmailResponse) GetVerified() bool {
+	if x != nil {
+		return x.Verified
+	}
+	return false
+}
+
 var File_souk_user_v1_user_proto protoreflect.FileDescriptor
 
 const file_souk_user_v1_user_proto_rawDesc = "" +
@@ -868,14 +1063,28 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x14BatchGetUsersRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\"A\n" +
 	"\x15BatchGetUsersResponse\x12(\n" +
-	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users2\xce\x05\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users\"_\n" +
+	"\x13RecordSignInRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12\"\n" +
+	"\x06device\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x10\x18\x80\x01R\x06device\"5\n" +
+	"\x14RecordSignInResponse\x12\x1d\n" +
+	"\n" +
+	"new_device\x18\x01 \x01(\bR\tnewDevice\"=\n" +
+	"\x15GetFormerEmailRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
+	"\x16GetFormerEmailResponse\x12\x1a\n" +
+	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xac\a\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x80\x01\n" +
 	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"8\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x81\x01\n" +
 	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\"-\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12`\n" +
 	"\n" +
-	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12\x87\x01\n" +
+	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12f\n" +
+	"\fRecordSignIn\x12!.souk.user.v1.RecordSignInRequest\x1a\".souk.user.v1.RecordSignInResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12t\n" +
+	"\x0eGetFormerEmail\x12#.souk.user.v1.GetFormerEmailRequest\x1a$.souk.user.v1.GetFormerEmailResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x87\x01\n" +
 	"\rBatchGetUsers\x12\".souk.user.v1.BatchGetUsersRequest\x1a#.souk.user.v1.BatchGetUsersResponse\"-\xca\xf3\x18&\b\x05\x1a\acomment\x1a\fnotification\x1a\x05order\x1a\x04shop\x90\x02\x01B!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
 
 var (
@@ -890,28 +1099,32 @@ func file_souk_user_v1_user_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_user_proto_rawDescData
 }
 
-var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_souk_user_v1_user_proto_goTypes = []any{
-	(*User)(nil),                  // 0: souk.user.v1.User
-	(*Preferences)(nil),           // 1: souk.user.v1.Preferences
-	(*GetMeRequest)(nil),          // 2: souk.user.v1.GetMeRequest
-	(*GetMeResponse)(nil),         // 3: souk.user.v1.GetMeResponse
-	(*UpdateMeRequest)(nil),       // 4: souk.user.v1.UpdateMeRequest
-	(*UpdateMeResponse)(nil),      // 5: souk.user.v1.UpdateMeResponse
-	(*GetUserRequest)(nil),        // 6: souk.user.v1.GetUserRequest
-	(*GetUserResponse)(nil),       // 7: souk.user.v1.GetUserResponse
-	(*SearchUsersRequest)(nil),    // 8: souk.user.v1.SearchUsersRequest
-	(*SearchUsersResponse)(nil),   // 9: souk.user.v1.SearchUsersResponse
-	(*EnsureUserRequest)(nil),     // 10: souk.user.v1.EnsureUserRequest
-	(*EnsureUserResponse)(nil),    // 11: souk.user.v1.EnsureUserResponse
-	(*BatchGetUsersRequest)(nil),  // 12: souk.user.v1.BatchGetUsersRequest
-	(*BatchGetUsersResponse)(nil), // 13: souk.user.v1.BatchGetUsersResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*User)(nil),                   // 0: souk.user.v1.User
+	(*Preferences)(nil),            // 1: souk.user.v1.Preferences
+	(*GetMeRequest)(nil),           // 2: souk.user.v1.GetMeRequest
+	(*GetMeResponse)(nil),          // 3: souk.user.v1.GetMeResponse
+	(*UpdateMeRequest)(nil),        // 4: souk.user.v1.UpdateMeRequest
+	(*UpdateMeResponse)(nil),       // 5: souk.user.v1.UpdateMeResponse
+	(*GetUserRequest)(nil),         // 6: souk.user.v1.GetUserRequest
+	(*GetUserResponse)(nil),        // 7: souk.user.v1.GetUserResponse
+	(*SearchUsersRequest)(nil),     // 8: souk.user.v1.SearchUsersRequest
+	(*SearchUsersResponse)(nil),    // 9: souk.user.v1.SearchUsersResponse
+	(*EnsureUserRequest)(nil),      // 10: souk.user.v1.EnsureUserRequest
+	(*EnsureUserResponse)(nil),     // 11: souk.user.v1.EnsureUserResponse
+	(*BatchGetUsersRequest)(nil),   // 12: souk.user.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),  // 13: souk.user.v1.BatchGetUsersResponse
+	(*RecordSignInRequest)(nil),    // 14: souk.user.v1.RecordSignInRequest
+	(*RecordSignInResponse)(nil),   // 15: souk.user.v1.RecordSignInResponse
+	(*GetFormerEmailRequest)(nil),  // 16: souk.user.v1.GetFormerEmailRequest
+	(*GetFormerEmailResponse)(nil), // 17: souk.user.v1.GetFormerEmailResponse
+	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
 }
 var file_souk_user_v1_user_proto_depIdxs = []int32{
 	1,  // 0: souk.user.v1.User.preferences:type_name -> souk.user.v1.Preferences
-	14, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	14, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	18, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	18, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: souk.user.v1.GetMeResponse.user:type_name -> souk.user.v1.User
 	1,  // 4: souk.user.v1.UpdateMeRequest.preferences:type_name -> souk.user.v1.Preferences
 	0,  // 5: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
@@ -924,15 +1137,19 @@ var file_souk_user_v1_user_proto_depIdxs = []int32{
 	6,  // 12: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
 	8,  // 13: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
 	10, // 14: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
-	12, // 15: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
-	3,  // 16: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
-	5,  // 17: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
-	7,  // 18: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
-	9,  // 19: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
-	11, // 20: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
-	13, // 21: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
+	14, // 15: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
+	16, // 16: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
+	12, // 17: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
+	3,  // 18: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
+	5,  // 19: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
+	7,  // 20: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
+	9,  // 21: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
+	11, // 22: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
+	15, // 23: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
+	17, // 24: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
+	13, // 25: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
+	18, // [18:26] is the sub-list for method output_type
+	10, // [10:18] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -951,7 +1168,7 @@ func file_souk_user_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_user_proto_rawDesc), len(file_souk_user_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,12 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	UserService_GetMe_FullMethodName         = "/souk.user.v1.UserService/GetMe"
-	UserService_UpdateMe_FullMethodName      = "/souk.user.v1.UserService/UpdateMe"
-	UserService_GetUser_FullMethodName       = "/souk.user.v1.UserService/GetUser"
-	UserService_SearchUsers_FullMethodName   = "/souk.user.v1.UserService/SearchUsers"
-	UserService_EnsureUser_FullMethodName    = "/souk.user.v1.UserService/EnsureUser"
-	UserService_BatchGetUsers_FullMethodName = "/souk.user.v1.UserService/BatchGetUsers"
+	UserService_GetMe_FullMethodName          = "/souk.user.v1.UserService/GetMe"
+	UserService_UpdateMe_FullMethodName       = "/souk.user.v1.UserService/UpdateMe"
+	UserService_GetUser_FullMethodName        = "/souk.user.v1.UserService/GetUser"
+	UserService_SearchUsers_FullMethodName    = "/souk.user.v1.UserService/SearchUsers"
+	UserService_EnsureUser_FullMethodName     = "/souk.user.v1.UserService/EnsureUser"
+	UserService_RecordSignIn_FullMethodName   = "/souk.user.v1.UserService/RecordSignIn"
+	UserService_GetFormerEmail_FullMethodName = "/souk.user.v1.UserService/GetFormerEmail"
+	UserService_BatchGetUsers_FullMethodName  = "/souk.user.v1.UserService/BatchGetUsers"
 )
 
 // UserServiceClient is the client API for UserService service.
@@ -45,6 +47,12 @@ type UserServiceClient interface {
 	SearchUsers(ctx context.Context, in *SearchUsersRequest, opts ...grpc.CallOption) (*SearchUsersResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error)
+	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
+	// the user's first one.
+	RecordSignIn(ctx context.Context, in *RecordSignInRequest, opts ...grpc.CallOption) (*RecordSignInResponse, error)
+	// GetFormerEmail tells the notification service the address that a user had before the last change of it. It is not found if
+	// the address never changed.
+	GetFormerEmail(ctx context.Context, in *GetFormerEmailRequest, opts ...grpc.CallOption) (*GetFormerEmailResponse, error)
 	// BatchGetUsers finds users by ID; what is not found is left out.
 	BatchGetUsers(ctx context.Context, in *BatchGetUsersRequest, opts ...grpc.CallOption) (*BatchGetUsersResponse, error)
 }
@@ -107,6 +115,26 @@ func (c *userServiceClient) EnsureUser(ctx context.Context, in *EnsureUserReques
 	return out, nil
 }
 
+func (c *userServiceClient) RecordSignIn(ctx context.Context, in *RecordSignInRequest, opts ...grpc.CallOption) (*RecordSignInResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordSignInResponse)
+	err := c.cc.Invoke(ctx, UserService_RecordSignIn_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) GetFormerEmail(ctx context.Context, in *GetFormerEmailRequest, opts ...grpc.CallOption) (*GetFormerEmailResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetFormerEmailResponse)
+	err := c.cc.Invoke(ctx, UserService_GetFormerEmail_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) BatchGetUsers(ctx context.Context, in *BatchGetUsersRequest, opts ...grpc.CallOption) (*BatchGetUsersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BatchGetUsersResponse)
@@ -133,6 +161,12 @@ type UserServiceServer interface {
 	SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error)
+	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
+	// the user's first one.
+	RecordSignIn(context.Context, *RecordSignInRequest) (*RecordSignInResponse, error)
+	// GetFormerEmail tells the notification service the address that a user had before the last change of it. It is not found if
+	// the address never changed.
+	GetFormerEmail(context.Context, *GetFormerEmailRequest) (*GetFormerEmailResponse, error)
 	// BatchGetUsers finds users by ID; what is not found is left out.
 	BatchGetUsers(context.Context, *BatchGetUsersRequest) (*BatchGetUsersResponse, error)
 	mustEmbedUnimplementedUserServiceServer()
@@ -159,6 +193,12 @@ func (UnimplementedUserServiceServer) SearchUsers(context.Context, *SearchUsersR
 }
 func (UnimplementedUserServiceServer) EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EnsureUser not implemented")
+}
+func (UnimplementedUserServiceServer) RecordSignIn(context.Context, *RecordSignInRequest) (*RecordSignInResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordSignIn not implemented")
+}
+func (UnimplementedUserServiceServer) GetFormerEmail(context.Context, *GetFormerEmailRequest) (*GetFormerEmailResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetFormerEmail not implemented")
 }
 func (UnimplementedUserServiceServer) BatchGetUsers(context.Context, *BatchGetUsersRequest) (*BatchGetUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BatchGetUsers not implemented")
@@ -274,6 +314,42 @@ func _UserService_EnsureUser_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_RecordSignIn_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordSignInRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).RecordSignIn(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_RecordSignIn_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).RecordSignIn(ctx, req.(*RecordSignInRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_GetFormerEmail_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetFormerEmailRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).GetFormerEmail(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_GetFormerEmail_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).GetFormerEmail(ctx, req.(*GetFormerEmailRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_BatchGetUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BatchGetUsersRequest)
 	if err := dec(in); err != nil {
@@ -318,6 +394,14 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EnsureUser",
 			Handler:    _UserService_EnsureUser_Handler,
+		},
+		{
+			MethodName: "RecordSignIn",
+			Handler:    _UserService_RecordSignIn_Handler,
+		},
+		{
+			MethodName: "GetFormerEmail",
+			Handler:    _UserService_GetFormerEmail_Handler,
 		},
 		{
 			MethodName: "BatchGetUsers",

@@ -318,3 +318,59 @@ func (x *BatchGetUsersResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `]}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RecordSignInRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RecordSignInRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"device":`...)
+	if b = jsonpb.AppendString(b, x.Device); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RecordSignInResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RecordSignInResponse)
+	}
+	b = append(b, `{"newDevice":`...)
+	b = jsonpb.AppendBool(b, x.NewDevice)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetFormerEmailRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetFormerEmailRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetFormerEmailResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetFormerEmailResponse)
+	}
+	b = append(b, `{"email":`...)
+	if b = jsonpb.AppendString(b, x.Email); b == nil {
+		return nil
+	}
+	b = append(b, `,"verified":`...)
+	b = jsonpb.AppendBool(b, x.Verified)
+	b = append(b, '}')
+	return b
+}

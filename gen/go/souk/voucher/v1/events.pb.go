@@ -146,6 +146,61 @@ func (x *VouchersReleased) GetVouchers() []*RedeemedVoucher {
 	return nil
 }
 
+// VoucherUsedUp is evt.voucher.used_up: an order has made the last use of a voucher, or has spent its budget. A cancelled order may
+// give that back.
+type VoucherUsedUp struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	VoucherId string                 `protobuf:"bytes,1,opt,name=voucher_id,json=voucherId,proto3" json:"voucher_id,omitempty"`
+	// Empty if the voucher is of the whole marketplace.
+	ShopId        string `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoucherUsedUp) Reset() {
+	*x = VoucherUsedUp{}
+	mi := &file_souk_voucher_v1_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoucherUsedUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoucherUsedUp) ProtoMessage() {}
+
+func (x *VoucherUsedUp) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_voucher_v1_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoucherUsedUp.ProtoReflect.Descriptor instead.
+func (*VoucherUsedUp) Descriptor() ([]byte, []int) {
+	return file_souk_voucher_v1_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *VoucherUsedUp) GetVoucherId() string {
+	if x != nil {
+		return x.VoucherId
+	}
+	return ""
+}
+
+func (x *VoucherUsedUp) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
 // RedeemedVoucher is what a voucher takes off an order.
 type RedeemedVoucher struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -161,7 +216,7 @@ type RedeemedVoucher struct {
 
 func (x *RedeemedVoucher) Reset() {
 	*x = RedeemedVoucher{}
-	mi := &file_souk_voucher_v1_events_proto_msgTypes[2]
+	mi := &file_souk_voucher_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +228,7 @@ func (x *RedeemedVoucher) String() string {
 func (*RedeemedVoucher) ProtoMessage() {}
 
 func (x *RedeemedVoucher) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_voucher_v1_events_proto_msgTypes[2]
+	mi := &file_souk_voucher_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,7 +241,7 @@ func (x *RedeemedVoucher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemedVoucher.ProtoReflect.Descriptor instead.
 func (*RedeemedVoucher) Descriptor() ([]byte, []int) {
-	return file_souk_voucher_v1_events_proto_rawDescGZIP(), []int{2}
+	return file_souk_voucher_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RedeemedVoucher) GetVoucherId() string {
@@ -231,7 +286,11 @@ const file_souk_voucher_v1_events_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
 	"customerId\x12<\n" +
-	"\bvouchers\x18\x03 \x03(\v2 .souk.voucher.v1.RedeemedVoucherR\bvouchers\"\xb6\x01\n" +
+	"\bvouchers\x18\x03 \x03(\v2 .souk.voucher.v1.RedeemedVoucherR\bvouchers\"G\n" +
+	"\rVoucherUsedUp\x12\x1d\n" +
+	"\n" +
+	"voucher_id\x18\x01 \x01(\tR\tvoucherId\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\"\xb6\x01\n" +
 	"\x0fRedeemedVoucher\x12\x1d\n" +
 	"\n" +
 	"voucher_id\x18\x01 \x01(\tR\tvoucherId\x12\x17\n" +
@@ -251,18 +310,19 @@ func file_souk_voucher_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_voucher_v1_events_proto_rawDescData
 }
 
-var file_souk_voucher_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_souk_voucher_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_souk_voucher_v1_events_proto_goTypes = []any{
 	(*VouchersRedeemed)(nil), // 0: souk.voucher.v1.VouchersRedeemed
 	(*VouchersReleased)(nil), // 1: souk.voucher.v1.VouchersReleased
-	(*RedeemedVoucher)(nil),  // 2: souk.voucher.v1.RedeemedVoucher
-	(*v1.Money)(nil),         // 3: souk.money.v1.Money
+	(*VoucherUsedUp)(nil),    // 2: souk.voucher.v1.VoucherUsedUp
+	(*RedeemedVoucher)(nil),  // 3: souk.voucher.v1.RedeemedVoucher
+	(*v1.Money)(nil),         // 4: souk.money.v1.Money
 }
 var file_souk_voucher_v1_events_proto_depIdxs = []int32{
-	2, // 0: souk.voucher.v1.VouchersRedeemed.vouchers:type_name -> souk.voucher.v1.RedeemedVoucher
-	2, // 1: souk.voucher.v1.VouchersReleased.vouchers:type_name -> souk.voucher.v1.RedeemedVoucher
-	3, // 2: souk.voucher.v1.RedeemedVoucher.amount:type_name -> souk.money.v1.Money
-	3, // 3: souk.voucher.v1.RedeemedVoucher.operator_amount:type_name -> souk.money.v1.Money
+	3, // 0: souk.voucher.v1.VouchersRedeemed.vouchers:type_name -> souk.voucher.v1.RedeemedVoucher
+	3, // 1: souk.voucher.v1.VouchersReleased.vouchers:type_name -> souk.voucher.v1.RedeemedVoucher
+	4, // 2: souk.voucher.v1.RedeemedVoucher.amount:type_name -> souk.money.v1.Money
+	4, // 3: souk.voucher.v1.RedeemedVoucher.operator_amount:type_name -> souk.money.v1.Money
 	4, // [4:4] is the sub-list for method output_type
 	4, // [4:4] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
@@ -281,7 +341,7 @@ func file_souk_voucher_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_voucher_v1_events_proto_rawDesc), len(file_souk_voucher_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,6 +60,23 @@ func (x *VouchersReleased) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *VoucherUsedUp) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(VoucherUsedUp)
+	}
+	b = append(b, `{"voucherId":`...)
+	if b = jsonpb.AppendString(b, x.VoucherId); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *RedeemedVoucher) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(RedeemedVoucher)

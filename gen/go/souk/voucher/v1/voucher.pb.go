@@ -2296,6 +2296,111 @@ func (*AdoptVoucherUsesResponse) Descriptor() ([]byte, []int) {
 	return file_souk_voucher_v1_voucher_proto_rawDescGZIP(), []int{31}
 }
 
+type GetVoucherForNoticeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoucherForNoticeRequest) Reset() {
+	*x = GetVoucherForNoticeRequest{}
+	mi := &file_souk_voucher_v1_voucher_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoucherForNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoucherForNoticeRequest) ProtoMessage() {}
+
+func (x *GetVoucherForNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_voucher_v1_voucher_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoucherForNoticeRequest.ProtoReflect.Descriptor instead.
+func (*GetVoucherForNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_souk_voucher_v1_voucher_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetVoucherForNoticeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetVoucherForNoticeResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Code   string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	ShopId string                 `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// All of its uses are made, or its budget is spent.
+	UsedUp        bool `protobuf:"varint,3,opt,name=used_up,json=usedUp,proto3" json:"used_up,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoucherForNoticeResponse) Reset() {
+	*x = GetVoucherForNoticeResponse{}
+	mi := &file_souk_voucher_v1_voucher_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoucherForNoticeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoucherForNoticeResponse) ProtoMessage() {}
+
+func (x *GetVoucherForNoticeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_voucher_v1_voucher_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoucherForNoticeResponse.ProtoReflect.Descriptor instead.
+func (*GetVoucherForNoticeResponse) Descriptor() ([]byte, []int) {
+	return file_souk_voucher_v1_voucher_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetVoucherForNoticeResponse) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *GetVoucherForNoticeResponse) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *GetVoucherForNoticeResponse) GetUsedUp() bool {
+	if x != nil {
+		return x.UsedUp
+	}
+	return false
+}
+
 var File_souk_voucher_v1_voucher_proto protoreflect.FileDescriptor
 
 const file_souk_voucher_v1_voucher_proto_rawDesc = "" +
@@ -2529,7 +2634,13 @@ const file_souk_voucher_v1_voucher_proto_rawDesc = "" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12%\n" +
 	"\torder_ids\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\borderIds\"\x1a\n" +
-	"\x18AdoptVoucherUsesResponse2\xee\r\n" +
+	"\x18AdoptVoucherUsesResponse\"5\n" +
+	"\x1aGetVoucherForNoticeRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"c\n" +
+	"\x1bGetVoucherForNoticeResponse\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x17\n" +
+	"\aused_up\x18\x03 \x01(\bR\x06usedUp2\xfa\x0e\n" +
 	"\x0eVoucherService\x12\xe2\x01\n" +
 	"\x11CreateShopVoucher\x12).souk.voucher.v1.CreateShopVoucherRequest\x1a*.souk.voucher.v1.CreateShopVoucherResponse\"v\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/vouchers/{voucher.id}\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
@@ -2543,7 +2654,8 @@ const file_souk_voucher_v1_voucher_proto_rawDesc = "" +
 	"GetVoucher\x12\".souk.voucher.v1.GetVoucherRequest\x1a#.souk.voucher.v1.GetVoucherResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1cb\avoucher\x12\x11/v1/vouchers/{id}\x90\x02\x01\x12\x8e\x01\n" +
 	"\rUpdateVoucher\x12%.souk.voucher.v1.UpdateVoucherRequest\x1a&.souk.voucher.v1.UpdateVoucherResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\avoucher2\x11/v1/vouchers/{id}\x90\x02\x02\x12\xb6\x01\n" +
 	"\x0eDisableVoucher\x12&.souk.voucher.v1.DisableVoucherRequest\x1a'.souk.voucher.v1.DisableVoucherResponse\"S\xca\xf3\x18\x02\b\x03\xfa\xf3\x18\x19/v1/vouchers/{voucher.id}\x82\xd3\xe4\x93\x02':\x01*b\avoucher\"\x19/v1/vouchers/{id}:disable\x90\x02\x02\x12y\n" +
-	"\x10EvaluateVouchers\x12(.souk.voucher.v1.EvaluateVouchersRequest\x1a).souk.voucher.v1.EvaluateVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x01\x12s\n" +
+	"\x10EvaluateVouchers\x12(.souk.voucher.v1.EvaluateVouchersRequest\x1a).souk.voucher.v1.EvaluateVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x01\x12\x89\x01\n" +
+	"\x13GetVoucherForNotice\x12+.souk.voucher.v1.GetVoucherForNoticeRequest\x1a,.souk.voucher.v1.GetVoucherForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12s\n" +
 	"\x0eRedeemVouchers\x12&.souk.voucher.v1.RedeemVouchersRequest\x1a'.souk.voucher.v1.RedeemVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12v\n" +
 	"\x0fReleaseVouchers\x12'.souk.voucher.v1.ReleaseVouchersRequest\x1a(.souk.voucher.v1.ReleaseVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12y\n" +
 	"\x10AdoptVoucherUses\x12(.souk.voucher.v1.AdoptVoucherUsesRequest\x1a).souk.voucher.v1.AdoptVoucherUsesResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02B'Z%souk/gen/go/souk/voucher/v1;voucherv1b\x06proto3"
@@ -2560,7 +2672,7 @@ func file_souk_voucher_v1_voucher_proto_rawDescGZIP() []byte {
 	return file_souk_voucher_v1_voucher_proto_rawDescData
 }
 
-var file_souk_voucher_v1_voucher_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_souk_voucher_v1_voucher_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_souk_voucher_v1_voucher_proto_goTypes = []any{
 	(*Voucher)(nil),                          // 0: souk.voucher.v1.Voucher
 	(*VoucherConditions)(nil),                // 1: souk.voucher.v1.VoucherConditions
@@ -2594,45 +2706,47 @@ var file_souk_voucher_v1_voucher_proto_goTypes = []any{
 	(*ReleaseVouchersResponse)(nil),          // 29: souk.voucher.v1.ReleaseVouchersResponse
 	(*AdoptVoucherUsesRequest)(nil),          // 30: souk.voucher.v1.AdoptVoucherUsesRequest
 	(*AdoptVoucherUsesResponse)(nil),         // 31: souk.voucher.v1.AdoptVoucherUsesResponse
-	(*v1.Money)(nil),                         // 32: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),            // 33: google.protobuf.Timestamp
+	(*GetVoucherForNoticeRequest)(nil),       // 32: souk.voucher.v1.GetVoucherForNoticeRequest
+	(*GetVoucherForNoticeResponse)(nil),      // 33: souk.voucher.v1.GetVoucherForNoticeResponse
+	(*v1.Money)(nil),                         // 34: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),            // 35: google.protobuf.Timestamp
 }
 var file_souk_voucher_v1_voucher_proto_depIdxs = []int32{
-	32, // 0: souk.voucher.v1.Voucher.amount:type_name -> souk.money.v1.Money
+	34, // 0: souk.voucher.v1.Voucher.amount:type_name -> souk.money.v1.Money
 	1,  // 1: souk.voucher.v1.Voucher.conditions:type_name -> souk.voucher.v1.VoucherConditions
-	33, // 2: souk.voucher.v1.Voucher.starts_at:type_name -> google.protobuf.Timestamp
-	33, // 3: souk.voucher.v1.Voucher.ends_at:type_name -> google.protobuf.Timestamp
+	35, // 2: souk.voucher.v1.Voucher.starts_at:type_name -> google.protobuf.Timestamp
+	35, // 3: souk.voucher.v1.Voucher.ends_at:type_name -> google.protobuf.Timestamp
 	2,  // 4: souk.voucher.v1.Voucher.limits:type_name -> souk.voucher.v1.VoucherLimits
-	32, // 5: souk.voucher.v1.Voucher.spent:type_name -> souk.money.v1.Money
-	32, // 6: souk.voucher.v1.Voucher.spent_elsewhere:type_name -> souk.money.v1.Money
-	33, // 7: souk.voucher.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
-	33, // 8: souk.voucher.v1.Voucher.updated_at:type_name -> google.protobuf.Timestamp
-	32, // 9: souk.voucher.v1.VoucherConditions.min_subtotal:type_name -> souk.money.v1.Money
-	32, // 10: souk.voucher.v1.VoucherLimits.budget:type_name -> souk.money.v1.Money
-	32, // 11: souk.voucher.v1.CreateShopVoucherRequest.amount:type_name -> souk.money.v1.Money
+	34, // 5: souk.voucher.v1.Voucher.spent:type_name -> souk.money.v1.Money
+	34, // 6: souk.voucher.v1.Voucher.spent_elsewhere:type_name -> souk.money.v1.Money
+	35, // 7: souk.voucher.v1.Voucher.created_at:type_name -> google.protobuf.Timestamp
+	35, // 8: souk.voucher.v1.Voucher.updated_at:type_name -> google.protobuf.Timestamp
+	34, // 9: souk.voucher.v1.VoucherConditions.min_subtotal:type_name -> souk.money.v1.Money
+	34, // 10: souk.voucher.v1.VoucherLimits.budget:type_name -> souk.money.v1.Money
+	34, // 11: souk.voucher.v1.CreateShopVoucherRequest.amount:type_name -> souk.money.v1.Money
 	1,  // 12: souk.voucher.v1.CreateShopVoucherRequest.conditions:type_name -> souk.voucher.v1.VoucherConditions
-	33, // 13: souk.voucher.v1.CreateShopVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
-	33, // 14: souk.voucher.v1.CreateShopVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
+	35, // 13: souk.voucher.v1.CreateShopVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
+	35, // 14: souk.voucher.v1.CreateShopVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
 	2,  // 15: souk.voucher.v1.CreateShopVoucherRequest.limits:type_name -> souk.voucher.v1.VoucherLimits
 	0,  // 16: souk.voucher.v1.CreateShopVoucherResponse.voucher:type_name -> souk.voucher.v1.Voucher
-	32, // 17: souk.voucher.v1.CreateMarketplaceVoucherRequest.amount:type_name -> souk.money.v1.Money
+	34, // 17: souk.voucher.v1.CreateMarketplaceVoucherRequest.amount:type_name -> souk.money.v1.Money
 	1,  // 18: souk.voucher.v1.CreateMarketplaceVoucherRequest.conditions:type_name -> souk.voucher.v1.VoucherConditions
-	33, // 19: souk.voucher.v1.CreateMarketplaceVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
-	33, // 20: souk.voucher.v1.CreateMarketplaceVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
+	35, // 19: souk.voucher.v1.CreateMarketplaceVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
+	35, // 20: souk.voucher.v1.CreateMarketplaceVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
 	2,  // 21: souk.voucher.v1.CreateMarketplaceVoucherRequest.limits:type_name -> souk.voucher.v1.VoucherLimits
 	0,  // 22: souk.voucher.v1.CreateMarketplaceVoucherResponse.voucher:type_name -> souk.voucher.v1.Voucher
 	0,  // 23: souk.voucher.v1.ListShopVouchersResponse.vouchers:type_name -> souk.voucher.v1.Voucher
 	0,  // 24: souk.voucher.v1.ListMarketplaceVouchersResponse.vouchers:type_name -> souk.voucher.v1.Voucher
 	0,  // 25: souk.voucher.v1.GetVoucherResponse.voucher:type_name -> souk.voucher.v1.Voucher
-	32, // 26: souk.voucher.v1.UpdateVoucherRequest.amount:type_name -> souk.money.v1.Money
+	34, // 26: souk.voucher.v1.UpdateVoucherRequest.amount:type_name -> souk.money.v1.Money
 	1,  // 27: souk.voucher.v1.UpdateVoucherRequest.conditions:type_name -> souk.voucher.v1.VoucherConditions
-	33, // 28: souk.voucher.v1.UpdateVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
-	33, // 29: souk.voucher.v1.UpdateVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
+	35, // 28: souk.voucher.v1.UpdateVoucherRequest.starts_at:type_name -> google.protobuf.Timestamp
+	35, // 29: souk.voucher.v1.UpdateVoucherRequest.ends_at:type_name -> google.protobuf.Timestamp
 	2,  // 30: souk.voucher.v1.UpdateVoucherRequest.limits:type_name -> souk.voucher.v1.VoucherLimits
 	0,  // 31: souk.voucher.v1.UpdateVoucherResponse.voucher:type_name -> souk.voucher.v1.Voucher
 	0,  // 32: souk.voucher.v1.DisableVoucherResponse.voucher:type_name -> souk.voucher.v1.Voucher
-	32, // 33: souk.voucher.v1.EvaluatedLine.unit_price:type_name -> souk.money.v1.Money
-	32, // 34: souk.voucher.v1.EvaluatedShop.shipping:type_name -> souk.money.v1.Money
+	34, // 33: souk.voucher.v1.EvaluatedLine.unit_price:type_name -> souk.money.v1.Money
+	34, // 34: souk.voucher.v1.EvaluatedShop.shipping:type_name -> souk.money.v1.Money
 	17, // 35: souk.voucher.v1.EvaluateVouchersRequest.customer:type_name -> souk.voucher.v1.VoucherCustomer
 	18, // 36: souk.voucher.v1.EvaluateVouchersRequest.lines:type_name -> souk.voucher.v1.EvaluatedLine
 	19, // 37: souk.voucher.v1.EvaluateVouchersRequest.shops:type_name -> souk.voucher.v1.EvaluatedShop
@@ -2640,12 +2754,12 @@ var file_souk_voucher_v1_voucher_proto_depIdxs = []int32{
 	24, // 39: souk.voucher.v1.EvaluateVouchersResponse.rejected:type_name -> souk.voucher.v1.RejectedCode
 	23, // 40: souk.voucher.v1.EvaluatedVoucher.lines:type_name -> souk.voucher.v1.EvaluatedDiscount
 	23, // 41: souk.voucher.v1.EvaluatedVoucher.shipping:type_name -> souk.voucher.v1.EvaluatedDiscount
-	32, // 42: souk.voucher.v1.EvaluatedDiscount.amount:type_name -> souk.money.v1.Money
-	32, // 43: souk.voucher.v1.EvaluatedDiscount.operator_amount:type_name -> souk.money.v1.Money
+	34, // 42: souk.voucher.v1.EvaluatedDiscount.amount:type_name -> souk.money.v1.Money
+	34, // 43: souk.voucher.v1.EvaluatedDiscount.operator_amount:type_name -> souk.money.v1.Money
 	17, // 44: souk.voucher.v1.RedeemVouchersRequest.customer:type_name -> souk.voucher.v1.VoucherCustomer
 	26, // 45: souk.voucher.v1.RedeemVouchersRequest.uses:type_name -> souk.voucher.v1.VoucherUse
-	32, // 46: souk.voucher.v1.VoucherUse.amount:type_name -> souk.money.v1.Money
-	32, // 47: souk.voucher.v1.VoucherUse.operator_amount:type_name -> souk.money.v1.Money
+	34, // 46: souk.voucher.v1.VoucherUse.amount:type_name -> souk.money.v1.Money
+	34, // 47: souk.voucher.v1.VoucherUse.operator_amount:type_name -> souk.money.v1.Money
 	3,  // 48: souk.voucher.v1.VoucherService.CreateShopVoucher:input_type -> souk.voucher.v1.CreateShopVoucherRequest
 	7,  // 49: souk.voucher.v1.VoucherService.ListShopVouchers:input_type -> souk.voucher.v1.ListShopVouchersRequest
 	5,  // 50: souk.voucher.v1.VoucherService.CreateMarketplaceVoucher:input_type -> souk.voucher.v1.CreateMarketplaceVoucherRequest
@@ -2654,22 +2768,24 @@ var file_souk_voucher_v1_voucher_proto_depIdxs = []int32{
 	13, // 53: souk.voucher.v1.VoucherService.UpdateVoucher:input_type -> souk.voucher.v1.UpdateVoucherRequest
 	15, // 54: souk.voucher.v1.VoucherService.DisableVoucher:input_type -> souk.voucher.v1.DisableVoucherRequest
 	20, // 55: souk.voucher.v1.VoucherService.EvaluateVouchers:input_type -> souk.voucher.v1.EvaluateVouchersRequest
-	25, // 56: souk.voucher.v1.VoucherService.RedeemVouchers:input_type -> souk.voucher.v1.RedeemVouchersRequest
-	28, // 57: souk.voucher.v1.VoucherService.ReleaseVouchers:input_type -> souk.voucher.v1.ReleaseVouchersRequest
-	30, // 58: souk.voucher.v1.VoucherService.AdoptVoucherUses:input_type -> souk.voucher.v1.AdoptVoucherUsesRequest
-	4,  // 59: souk.voucher.v1.VoucherService.CreateShopVoucher:output_type -> souk.voucher.v1.CreateShopVoucherResponse
-	8,  // 60: souk.voucher.v1.VoucherService.ListShopVouchers:output_type -> souk.voucher.v1.ListShopVouchersResponse
-	6,  // 61: souk.voucher.v1.VoucherService.CreateMarketplaceVoucher:output_type -> souk.voucher.v1.CreateMarketplaceVoucherResponse
-	10, // 62: souk.voucher.v1.VoucherService.ListMarketplaceVouchers:output_type -> souk.voucher.v1.ListMarketplaceVouchersResponse
-	12, // 63: souk.voucher.v1.VoucherService.GetVoucher:output_type -> souk.voucher.v1.GetVoucherResponse
-	14, // 64: souk.voucher.v1.VoucherService.UpdateVoucher:output_type -> souk.voucher.v1.UpdateVoucherResponse
-	16, // 65: souk.voucher.v1.VoucherService.DisableVoucher:output_type -> souk.voucher.v1.DisableVoucherResponse
-	21, // 66: souk.voucher.v1.VoucherService.EvaluateVouchers:output_type -> souk.voucher.v1.EvaluateVouchersResponse
-	27, // 67: souk.voucher.v1.VoucherService.RedeemVouchers:output_type -> souk.voucher.v1.RedeemVouchersResponse
-	29, // 68: souk.voucher.v1.VoucherService.ReleaseVouchers:output_type -> souk.voucher.v1.ReleaseVouchersResponse
-	31, // 69: souk.voucher.v1.VoucherService.AdoptVoucherUses:output_type -> souk.voucher.v1.AdoptVoucherUsesResponse
-	59, // [59:70] is the sub-list for method output_type
-	48, // [48:59] is the sub-list for method input_type
+	32, // 56: souk.voucher.v1.VoucherService.GetVoucherForNotice:input_type -> souk.voucher.v1.GetVoucherForNoticeRequest
+	25, // 57: souk.voucher.v1.VoucherService.RedeemVouchers:input_type -> souk.voucher.v1.RedeemVouchersRequest
+	28, // 58: souk.voucher.v1.VoucherService.ReleaseVouchers:input_type -> souk.voucher.v1.ReleaseVouchersRequest
+	30, // 59: souk.voucher.v1.VoucherService.AdoptVoucherUses:input_type -> souk.voucher.v1.AdoptVoucherUsesRequest
+	4,  // 60: souk.voucher.v1.VoucherService.CreateShopVoucher:output_type -> souk.voucher.v1.CreateShopVoucherResponse
+	8,  // 61: souk.voucher.v1.VoucherService.ListShopVouchers:output_type -> souk.voucher.v1.ListShopVouchersResponse
+	6,  // 62: souk.voucher.v1.VoucherService.CreateMarketplaceVoucher:output_type -> souk.voucher.v1.CreateMarketplaceVoucherResponse
+	10, // 63: souk.voucher.v1.VoucherService.ListMarketplaceVouchers:output_type -> souk.voucher.v1.ListMarketplaceVouchersResponse
+	12, // 64: souk.voucher.v1.VoucherService.GetVoucher:output_type -> souk.voucher.v1.GetVoucherResponse
+	14, // 65: souk.voucher.v1.VoucherService.UpdateVoucher:output_type -> souk.voucher.v1.UpdateVoucherResponse
+	16, // 66: souk.voucher.v1.VoucherService.DisableVoucher:output_type -> souk.voucher.v1.DisableVoucherResponse
+	21, // 67: souk.voucher.v1.VoucherService.EvaluateVouchers:output_type -> souk.voucher.v1.EvaluateVouchersResponse
+	33, // 68: souk.voucher.v1.VoucherService.GetVoucherForNotice:output_type -> souk.voucher.v1.GetVoucherForNoticeResponse
+	27, // 69: souk.voucher.v1.VoucherService.RedeemVouchers:output_type -> souk.voucher.v1.RedeemVouchersResponse
+	29, // 70: souk.voucher.v1.VoucherService.ReleaseVouchers:output_type -> souk.voucher.v1.ReleaseVouchersResponse
+	31, // 71: souk.voucher.v1.VoucherService.AdoptVoucherUses:output_type -> souk.voucher.v1.AdoptVoucherUsesResponse
+	60, // [60:72] is the sub-list for method output_type
+	48, // [48:60] is the sub-list for method input_type
 	48, // [48:48] is the sub-list for extension type_name
 	48, // [48:48] is the sub-list for extension extendee
 	0,  // [0:48] is the sub-list for field type_name
@@ -2692,7 +2808,7 @@ func file_souk_voucher_v1_voucher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_voucher_v1_voucher_proto_rawDesc), len(file_souk_voucher_v1_voucher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	VoucherService_UpdateVoucher_FullMethodName            = "/souk.voucher.v1.VoucherService/UpdateVoucher"
 	VoucherService_DisableVoucher_FullMethodName           = "/souk.voucher.v1.VoucherService/DisableVoucher"
 	VoucherService_EvaluateVouchers_FullMethodName         = "/souk.voucher.v1.VoucherService/EvaluateVouchers"
+	VoucherService_GetVoucherForNotice_FullMethodName      = "/souk.voucher.v1.VoucherService/GetVoucherForNotice"
 	VoucherService_RedeemVouchers_FullMethodName           = "/souk.voucher.v1.VoucherService/RedeemVouchers"
 	VoucherService_ReleaseVouchers_FullMethodName          = "/souk.voucher.v1.VoucherService/ReleaseVouchers"
 	VoucherService_AdoptVoucherUses_FullMethodName         = "/souk.voucher.v1.VoucherService/AdoptVoucherUses"
@@ -62,6 +63,8 @@ type VoucherServiceClient interface {
 	DisableVoucher(ctx context.Context, in *DisableVoucherRequest, opts ...grpc.CallOption) (*DisableVoucherResponse, error)
 	// EvaluateVouchers says what vouchers take off the lines of a cart. It changes nothing.
 	EvaluateVouchers(ctx context.Context, in *EvaluateVouchersRequest, opts ...grpc.CallOption) (*EvaluateVouchersResponse, error)
+	// GetVoucherForNotice gives the notification service what a mail about a voucher needs.
+	GetVoucherForNotice(ctx context.Context, in *GetVoucherForNoticeRequest, opts ...grpc.CallOption) (*GetVoucherForNoticeResponse, error)
 	// RedeemVouchers uses vouchers for an order, all or none. It may be called again.
 	RedeemVouchers(ctx context.Context, in *RedeemVouchersRequest, opts ...grpc.CallOption) (*RedeemVouchersResponse, error)
 	// ReleaseVouchers takes back the uses of an order, and refuses later ones. It may be called again.
@@ -158,6 +161,16 @@ func (c *voucherServiceClient) EvaluateVouchers(ctx context.Context, in *Evaluat
 	return out, nil
 }
 
+func (c *voucherServiceClient) GetVoucherForNotice(ctx context.Context, in *GetVoucherForNoticeRequest, opts ...grpc.CallOption) (*GetVoucherForNoticeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetVoucherForNoticeResponse)
+	err := c.cc.Invoke(ctx, VoucherService_GetVoucherForNotice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *voucherServiceClient) RedeemVouchers(ctx context.Context, in *RedeemVouchersRequest, opts ...grpc.CallOption) (*RedeemVouchersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RedeemVouchersResponse)
@@ -216,6 +229,8 @@ type VoucherServiceServer interface {
 	DisableVoucher(context.Context, *DisableVoucherRequest) (*DisableVoucherResponse, error)
 	// EvaluateVouchers says what vouchers take off the lines of a cart. It changes nothing.
 	EvaluateVouchers(context.Context, *EvaluateVouchersRequest) (*EvaluateVouchersResponse, error)
+	// GetVoucherForNotice gives the notification service what a mail about a voucher needs.
+	GetVoucherForNotice(context.Context, *GetVoucherForNoticeRequest) (*GetVoucherForNoticeResponse, error)
 	// RedeemVouchers uses vouchers for an order, all or none. It may be called again.
 	RedeemVouchers(context.Context, *RedeemVouchersRequest) (*RedeemVouchersResponse, error)
 	// ReleaseVouchers takes back the uses of an order, and refuses later ones. It may be called again.
@@ -255,6 +270,9 @@ func (UnimplementedVoucherServiceServer) DisableVoucher(context.Context, *Disabl
 }
 func (UnimplementedVoucherServiceServer) EvaluateVouchers(context.Context, *EvaluateVouchersRequest) (*EvaluateVouchersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EvaluateVouchers not implemented")
+}
+func (UnimplementedVoucherServiceServer) GetVoucherForNotice(context.Context, *GetVoucherForNoticeRequest) (*GetVoucherForNoticeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetVoucherForNotice not implemented")
 }
 func (UnimplementedVoucherServiceServer) RedeemVouchers(context.Context, *RedeemVouchersRequest) (*RedeemVouchersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RedeemVouchers not implemented")
@@ -430,6 +448,24 @@ func _VoucherService_EvaluateVouchers_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VoucherService_GetVoucherForNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetVoucherForNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VoucherServiceServer).GetVoucherForNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VoucherService_GetVoucherForNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VoucherServiceServer).GetVoucherForNotice(ctx, req.(*GetVoucherForNoticeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _VoucherService_RedeemVouchers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RedeemVouchersRequest)
 	if err := dec(in); err != nil {
@@ -522,6 +558,10 @@ var VoucherService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EvaluateVouchers",
 			Handler:    _VoucherService_EvaluateVouchers_Handler,
+		},
+		{
+			MethodName: "GetVoucherForNotice",
+			Handler:    _VoucherService_GetVoucherForNotice_Handler,
 		},
 		{
 			MethodName: "RedeemVouchers",

@@ -928,3 +928,35 @@ func (x *AdoptVoucherUsesResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetVoucherForNoticeRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetVoucherForNoticeRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetVoucherForNoticeResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetVoucherForNoticeResponse)
+	}
+	b = append(b, `{"code":`...)
+	if b = jsonpb.AppendString(b, x.Code); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"usedUp":`...)
+	b = jsonpb.AppendBool(b, x.UsedUp)
+	b = append(b, '}')
+	return b
+}

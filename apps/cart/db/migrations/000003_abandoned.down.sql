@@ -1,0 +1,2 @@
+drop index cart_untouched;
+alter table cart drop column abandoned;

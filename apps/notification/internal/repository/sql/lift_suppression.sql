@@ -1,0 +1,1 @@
+delete from suppression where mailbox = $1
