@@ -36,7 +36,7 @@ func TestCommandsReportThatNoSoukRuns(t *testing.T) {
 	dir := filepath.Join(temp, "none")
 	for _, args := range [][]string{
 		{"verify"}, {"saga", "ls"}, {"saga", "show", "x"}, {"saga", "resume", "x"}, {"search", "rebuild"},
-		{"reviews", "rebuild"},
+		{"reviews", "rebuild"}, {"projections", "ls"}, {"projections", "rebuild", "product.search"},
 		{"events", "tail"}, {"events", "dlq"}, {"events", "dlq", "replay", "1"}, {"events", "replay"}, {"services"},
 		{"migrate", "status"}, {"token", "--email", "a@example.com"}, {"import", "products", "x.csv"},
 		{"export", "products", "x.csv"},

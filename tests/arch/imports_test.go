@@ -169,6 +169,7 @@ var driverOwners = map[string][]string{
 		"outbox",
 		"saga",
 		"jobs",
+		"cqrs",
 		"module",
 		"devstack",
 	},

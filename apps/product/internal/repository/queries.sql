@@ -329,3 +329,8 @@ where t.schemaname = current_schema() and t.relname = 'listing';
 
 -- name: AverageTerms :one
 select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing where visible limit 1000) l;
+
+-- name: ResetShops :one
+-- Lets any version of each shop be stored, and returns the setting unverified_shops_sell as it was applied last.
+with reset as (update shop_ref set version = 0 returning unverified_sells)
+select coalesce(bool_or(unverified_sells), false)::bool from reset;
