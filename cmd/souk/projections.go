@@ -22,8 +22,8 @@ Changes keep it up to date by themselves. It is rebuilt after a change of how it
 		"rebuild NAME",
 		"",
 		"Derive a projection again, beside the one that serves",
-		`Derive a projection again from what it shows, whatever is wrong with it. It may run beside a busy marketplace: readers
-see the old rows until the new ones are complete, and events that arrive meanwhile count once.`,
+		`Derive a projection again from what it shows, whatever is wrong with it. It may run beside a busy marketplace:
+readers see the old rows until the new ones are complete, and events that arrive meanwhile count once.`,
 		"  souk projections rebuild product.search\n  souk projections rebuild product.shops --config souk.yaml",
 	)
 	rebuild.Args = oneArg("a projection, as souk projections ls prints it")
@@ -36,8 +36,8 @@ func projectionsList(data *dataFlag) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "Show projections: their rows, their events, and how many of these wait",
-		Long: `Show projections: the number of their rows, how many events wait for them, when the last one was handled, and which
-events they follow. A projection without events changes together with what it shows.`,
+		Long: `Show projections: the number of their rows, how many events wait for them, when the last one was handled,
+and which events they follow. A projection without events changes together with what it shows.`,
 		Example: "  souk projections ls",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -62,9 +62,9 @@ type Projection struct {
 }
 
 // States says what the aggregates of a service are now, so that another service can rebuild what it has derived from
-// their events. It calls f with an event for each aggregate, in the aggregate's current version, and returns their number.
-// If it publishes these events instead, f is not called, and the events include those of known: the aggregates that the
-// projection shows.
+// their events. It calls f with an event for each aggregate, in the aggregate's current version, and returns the number
+// of aggregates. If it publishes these events instead, f is not called, and the events include those of known: the
+// aggregates that the projection shows.
 type States func(ctx context.Context, known []string, f func(event.Event) error) (int, error)
 
 // Count returns a function that counts the rows of a table.
