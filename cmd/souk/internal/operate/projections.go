@@ -95,8 +95,8 @@ func (s *Souk) Projections(ctx context.Context, out io.Writer) error {
 	return w.Flush()
 }
 
-// progress returns how many events durable consumers have not handled yet, and when they last handled one: the zero time
-// if they never did.
+// progress returns how many events durable consumers have not handled yet, and when they last handled one, which is the
+// zero time if they never did.
 //
 // Errors: not_found (a consumer does not exist yet).
 func progress(

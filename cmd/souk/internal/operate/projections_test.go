@@ -45,7 +45,8 @@ func TestProjectionsAreListedWithTheirRowsAndEvents(t *testing.T) {
 	_, err = h.js.PublishMsg(t.Context(), e.Msg("shop"))
 	require.NoError(t, err)
 	_, err = h.pool(t, "product").Exec(t.Context(), `
-		insert into shop_ref (shop_id, handle, name, status, version, updated_at) values ('shp_1', 'a', 'A', 'active', 1, now())`)
+		insert into shop_ref (shop_id, handle, name, status, version, updated_at)
+		values ('shp_1', 'a', 'A', 'active', 1, now())`)
 	require.NoError(t, err)
 	out, err := list()
 	require.NoError(t, err)
