@@ -13,7 +13,7 @@ import (
 type salesJSON struct {
 	Days []struct {
 		Day                             string
-		Orders, Pieces, CancelledOrders int
+		Orders, Pieces, CancelledOrders int `json:",string"`
 		Goods, Cancelled, Net           struct{ Amount, CurrencyCode string }
 	}
 }
