@@ -2,6 +2,8 @@ package tests
 
 import (
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -196,6 +198,38 @@ func TestRebuildOfSalesBesideCheckoutsAndCancellations(t *testing.T) {
 	require.EqualValues(t, 3*customers, a.GetPieces())
 	require.EqualValues(t, cancelled.Load(), a.GetCancelledOrders()+b.GetCancelledOrders())
 	require.Greater(t, rebuilds, 2)
+	h.requireConsistent()
+}
+
+// An event's transaction has counted an order and is not committed yet when a rebuild begins.
+func TestRebuildOfSalesWaitsForAnEventInFlight(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	first, second := h.confirmedOrder(h.newCustomer()), h.confirmedOrder(h.newCustomer())
+	h.waitForSales()
+	ctx := t.Context()
+	_, err := h.Pool.Exec(ctx, `with days as (delete from sales_day) delete from sale_counted`)
+	require.NoError(t, err)
+	count, err := os.ReadFile(filepath.Join("..", "internal", "repository", "sql", "count_sales.sql"))
+	require.NoError(t, err)
+	_, err = h.Pool.Exec(ctx, string(count), []string{first.GetId()})
+	require.NoError(t, err)
+	tx, err := h.Pool.Begin(ctx)
+	require.NoError(t, err)
+	_, err = tx.Exec(ctx, string(count), []string{second.GetId()})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.Rebuild(ctx, order.Sales, nil)
+		done <- err
+	}()
+	waittest.Until(t, func() bool {
+		return moduletest.Value[bool](h.Service, `select exists (select from pg_locks l join pg_stat_activity a on a.pid = l.pid
+			where a.datname = current_database() and not l.granted)`)
+	}, "the rebuild does not wait for the event")
+	require.NoError(t, tx.Commit(ctx))
+	require.NoError(t, waittest.Receive(t, done))
+	require.EqualValues(t, 2, h.sales("shp_1").GetOrders())
 	h.requireConsistent()
 }
 
