@@ -224,8 +224,9 @@ func TestRebuildOfSalesWaitsForAnEventInFlight(t *testing.T) {
 		done <- err
 	}()
 	waittest.Until(t, func() bool {
-		return moduletest.Value[bool](h.Service, `select exists (select from pg_locks l join pg_stat_activity a on a.pid = l.pid
-			where a.datname = current_database() and not l.granted)`)
+		return moduletest.Value[bool](h.Service, `
+			select exists (select from pg_locks l join pg_stat_activity a on a.pid = l.pid
+				where a.datname = current_database() and not l.granted)`)
 	}, "the rebuild does not wait for the event")
 	require.NoError(t, tx.Commit(ctx))
 	require.NoError(t, waittest.Receive(t, done))
