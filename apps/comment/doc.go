@@ -45,7 +45,7 @@
 //
 // reviews, votes and ratings, which holds a product's numbers of stars. A write changes one document. What concerns
 // two is done by a consumer of the first one's event, in a way that may be repeated: see Rating for stars, vote for
-// votes. "souk reviews rebuild" computes both again.
+// votes. The projection ratings computes both again: see docs/operations.md.
 //
 // # Failpoints
 //

@@ -10,7 +10,8 @@ import (
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
-	"souk/pkg/document"
+	"souk/pkg/cqrs"
+	"souk/pkg/event"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/setting"
@@ -32,6 +33,8 @@ var Module = module.Module{
 	Name:           "comment",
 	Config:         func() any { return new(Default()) },
 	Documents:      true,
+	Projections:    []cqrs.Projection{ratings()},
+	States:         states,
 	Tables:         module.Tables{Outbox: true},
 	LateInvariants: map[string]string{lastCollection: invariants},
 	Build:          build,
@@ -80,11 +83,32 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	return module.Group(settings, relay, reviews), nil
 }
 
-// Rebuild computes all ratings from the reviews, and all numbers of votes. It publishes the ratings, also those of the
-// further products, which may have no review. It may run beside the service, whose relay sends the events. It returns
-// the number of products.
-func Rebuild(ctx context.Context, documents *document.Store, further ...string) (int, error) {
-	store, err := comment.NewStore(ctx, documents, clock.System{}, func() {})
+func ratings() cqrs.Projection {
+	return cqrs.Projection{
+		Name: "ratings", Shows: "what the reviews of a product add up to, and the votes for a review",
+		Consumers: []string{"reviews"}, Unit: "ratings of products", Rows: rated,
+		Rebuild: func(ctx context.Context, db cqrs.DB, _ cqrs.States) (int, error) { return rebuild(ctx, db, nil) },
+	}
+}
+
+// rated returns the number of products with a rating.
+func rated(ctx context.Context, db cqrs.DB) (int64, error) {
+	store, err := comment.NewStore(ctx, db.Documents, clock.System{}, func() {})
+	if err != nil {
+		return 0, err
+	}
+	return store.Rated(ctx)
+}
+
+// states computes all ratings and numbers of votes from the reviews and votes, and publishes the ratings.
+func states(db cqrs.DB) cqrs.States {
+	return func(ctx context.Context, known []string, _ func(event.Event) error) (int, error) {
+		return rebuild(ctx, db, known)
+	}
+}
+
+func rebuild(ctx context.Context, db cqrs.DB, further []string) (int, error) {
+	store, err := comment.NewStore(ctx, db.Documents, clock.System{}, func() {})
 	if err != nil {
 		return 0, err
 	}

@@ -7,15 +7,15 @@
 // # At a glance
 //
 //   - Owns: orders and their shop orders, the checkout saga
-//   - PostgreSQL: orders, shop_order, order_item, cart_claim, guest_cancel, saga(_step), outbox, inbox
+//   - PostgreSQL: orders, shop_order, order_item, cart_claim, guest_cancel, sale_counted, sales_day, saga(_step), outbox, inbox
 //   - Redis: –
-//   - Consumes: evt.payment.*
+//   - Consumes: evt.order.*, evt.payment.*
 //   - Publishes: evt.order.*
 //
 // # Contract
 //
 // souk.order.v1.OrderService: QuoteCart, Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
-// ListShopOrders, GetShopOrder, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
+// ListShopOrders, GetShopOrder, GetShopSales, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
 // CancelOrderAsOperator for operators; GetOrderForNotice for the notification service, FindPurchase for the comment
 // service. Another customer's order is not_found.
 //
@@ -24,6 +24,7 @@
 // Published: evt.order.created, confirmed, shipped, delivered, cancelled. The aggregate is the order. Shipped and
 // delivered name a shop order; cancelled names those that one cancellation cancelled.
 // Consumed: evt.payment.completed, failed, refunded. They update the payment status that an order shows.
+// evt.order.confirmed, cancelled: they count what shops sold.
 //
 // # Checkout
 //
@@ -75,6 +76,13 @@
 // payment and the reservation add up what was returned. If the others are delivered by then, collect captures their
 // cash.
 //
+// # Sales
+//
+// The projection sales shows what a shop sold on each day. It follows order's own events instead of changing with the
+// order: the row of a shop's day would make the checkouts of the shop wait for each other. An event says only that there
+// is something to count. What counts, and on which day, is in the order's rows, so events may come in any order and again.
+// A shop order counts once as sold and once as cancelled, because sale_counted has one row for each.
+//
 // # Limits
 //
 // Cash on delivery is for signed-in customers, with bounds on pieces, on the total, and on a customer's orders that are
@@ -90,6 +98,8 @@
 //   - order_item: one row per line; (order_id, position), shop_order_id. discounts are what vouchers took off it.
 //   - cart_claim: one row per owner of a cart that was ordered: the last order of it.
 //   - guest_cancel: the orders that guests cancelled in the last 24 hours, by a digest of the mailbox.
+//   - sale_counted: what the sales by day have counted; (shop_order_id, cancelled).
+//   - sales_day: what a shop sold on a day in a currency; (shop_id, day, currency). The view sale is what adds to it.
 //   - saga, saga_story: see pkg/saga. A checkout's saga has the ID of its order. outbox, inbox: see pkg/outbox.
 //
 // # Failpoints

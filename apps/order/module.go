@@ -18,6 +18,7 @@ import (
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/chore"
+	"souk/pkg/cqrs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/saga"
@@ -30,14 +31,24 @@ var migrations embed.FS
 //go:embed db/invariants.sql
 var invariants string
 
+// Sales is the projection of shops' sales by day, and the purpose of its consumer.
+const Sales = "sales"
+
 // Module is the order service.
 var Module = module.Module{
 	Name:       "order",
 	Config:     func() any { return new(Default()) },
 	Migrations: migrations,
 	Invariants: invariants,
-	Tables:     module.Tables{Outbox: true, Saga: true},
-	Build:      build,
+	Projections: []cqrs.Projection{{
+		Name: Sales, Shows: "what each shop sold on each day, and what was cancelled",
+		Consumers: []string{Sales}, Unit: "orders", Rows: cqrs.Count("sales_day"),
+		Rebuild: func(ctx context.Context, db cqrs.DB, _ cqrs.States) (int, error) {
+			return repository.New(db.Pool, func() {}).RebuildSales(ctx)
+		},
+	}},
+	Tables: module.Tables{Outbox: true, Saga: true},
+	Build:  build,
 }
 
 // Failpoints lists the failpoints of the sagas, in the order in which each saga reaches them.
@@ -113,6 +124,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	sales, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "sales", Subjects: handler.SalesSubjects, Queue: store.CountSales,
+	})
+	if err != nil {
+		return nil, err
+	}
 	svc := service.New(service.Deps{
 		Store:         repository.WithSagas(store, runner),
 		Runner:        runner,
@@ -142,5 +159,5 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			p.Logger()).Run,
 	)
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
-	return module.Group(settings, relay, runner, consumer, forget, forgetCancels, expire), nil
+	return module.Group(settings, relay, runner, consumer, sales, forget, forgetCancels, expire), nil
 }

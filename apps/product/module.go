@@ -4,15 +4,12 @@ import (
 	"context"
 	"embed"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"souk/apps/product/internal/handler"
 	"souk/apps/product/internal/repository"
 	"souk/apps/product/internal/service"
 	productv1 "souk/gen/go/souk/product/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/chore"
-	"souk/pkg/clock"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
 	"souk/pkg/setting"
@@ -29,14 +26,15 @@ func Failpoints() []string { return repository.Failpoints() }
 
 // Module is the product service.
 var Module = module.Module{
-	Name:       "product",
-	Config:     func() any { return new(Default()) },
-	Redis:      func(config any) bool { return config.(*Config).CacheTTL > 0 }, // for the cache
-	Migrations: migrations,
-	Invariants: invariants,
-	Tables:     module.Tables{Outbox: true},
-	Scans:      true, // the search
-	Build:      build,
+	Name:        "product",
+	Config:      func() any { return new(Default()) },
+	Redis:       func(config any) bool { return config.(*Config).CacheTTL > 0 }, // for the cache
+	Migrations:  migrations,
+	Invariants:  invariants,
+	Projections: projections(),
+	Tables:      module.Tables{Outbox: true},
+	Scans:       true, // the search
+	Build:       build,
 }
 
 func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
@@ -115,21 +113,4 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			return nil
 		}),
 	), nil
-}
-
-// Rebuild rebuilds the search's read model from the other tables and returns how many products it has. It may
-// run beside the service, which shows the new listings when its cached ones have expired.
-func Rebuild(ctx context.Context, pool *pgxpool.Pool) (int, error) {
-	store := repository.New(pool, repository.Options{Clock: clock.System{}})
-	defer store.Close()
-	return store.Rebuild(ctx)
-}
-
-// ResetRatings makes the service take the next event about the reviews of each product, even if its version is lower
-// than that of the last one: the comment service's database may be an older backup. It returns the products with a
-// rating. It may run beside the service.
-func ResetRatings(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
-	store := repository.New(pool, repository.Options{Clock: clock.System{}})
-	defer store.Close()
-	return store.ResetRatings(ctx)
 }

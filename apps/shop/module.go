@@ -22,6 +22,7 @@ var Module = module.Module{
 	Config:     func() any { return new(Default()) },
 	Redis:      func(any) bool { return true },
 	Migrations: migrations,
+	States:     shop.States,
 	Tables:     module.Tables{Outbox: true},
 	Build:      build,
 }

@@ -37,6 +37,7 @@ func TestCommandsReportThatNoSoukRuns(t *testing.T) {
 	for _, args := range [][]string{
 		{"verify"}, {"saga", "ls"}, {"saga", "show", "x"}, {"saga", "resume", "x"}, {"search", "rebuild"},
 		{"reviews", "rebuild"}, {"jobs", "ls"}, {"jobs", "ui"},
+		{"projections", "ls"}, {"projections", "rebuild", "product.search"},
 		{"events", "tail"}, {"events", "dlq"}, {"events", "dlq", "replay", "1"}, {"events", "replay"}, {"services"},
 		{"migrate", "status"}, {"token", "--email", "a@example.com"}, {"import", "products", "x.csv"},
 		{"export", "products", "x.csv"},

@@ -131,60 +131,6 @@ Exit status: 0 when all is well, 1 when something is wrong.`,
 	return cmd
 }
 
-func searchCommand(data *dataFlag) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "search",
-		Short:   "Rebuild the search's read model",
-		Example: "  souk search rebuild",
-	}
-	var file configFlag
-	rebuild := &cobra.Command{
-		Use:   "rebuild",
-		Short: "Make the search's read model anew from the catalogue",
-		Long: `Make the search's read model anew from the catalogue: one row a product, with all that lists and searches need. It
-may run beside a busy marketplace. Changes keep the read model current by themselves; this is for after a change of
-how products are found.`,
-		Example: "  souk search rebuild\n  souk search rebuild --config souk.yaml",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := data.open(&file)
-			if err != nil {
-				return err
-			}
-			return s.RebuildSearch(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
-	file.register(rebuild.Flags())
-	return group(cmd, rebuild)
-}
-
-func reviewsCommand(data *dataFlag) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "reviews",
-		Short:   "Compute the ratings of products again",
-		Example: "  souk reviews rebuild",
-	}
-	var file configFlag
-	rebuild := &cobra.Command{
-		Use:   "rebuild",
-		Short: "Compute the ratings of products and the numbers of votes from the reviews",
-		Long: `Compute the ratings of products and the numbers of votes from the reviews and votes, and publish the ratings, so that
-the catalogue shows them. It may run beside a busy marketplace. Changes keep ratings current by themselves; this is for
-when ratings are out of date, for example because an older backup of a database was restored.`,
-		Example: "  souk reviews rebuild\n  souk reviews rebuild --config souk.yaml",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := data.open(&file)
-			if err != nil {
-				return err
-			}
-			return s.RebuildReviews(cmd.Context(), cmd.OutOrStdout())
-		},
-	}
-	file.register(rebuild.Flags())
-	return group(cmd, rebuild)
-}
-
 func migrateCommand(data *dataFlag) *cobra.Command {
 	var service string
 	var file configFlag

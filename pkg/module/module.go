@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"sync"
 	"time"
+
+	"souk/pkg/cqrs"
 )
 
 // Module is one service of souk.
@@ -34,6 +36,11 @@ type Module struct {
 	// Documents is set if the service keeps documents: see [Platform.Documents]. Its LateInvariants are then those of
 	// documents in PostgreSQL.
 	Documents bool
+	// Projections are the service's read models.
+	Projections []cqrs.Projection
+	// States returns what the service's aggregates are now, for the rebuild of other services' projections; nil: no
+	// projection has the service as its source.
+	States func(cqrs.DB) cqrs.States
 	// Tables selects the shared tables that the service needs in addition to its own.
 	Tables Tables
 	// Scans is set if the service's statements read whole tables on purpose, as a search does. See

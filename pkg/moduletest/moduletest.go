@@ -36,6 +36,9 @@ import (
 	"souk/gen/go/souk/services"
 	"souk/pkg/clock"
 	"souk/pkg/config"
+	"souk/pkg/cqrs"
+	"souk/pkg/document"
+	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/identity"
 	"souk/pkg/module"
@@ -294,6 +297,17 @@ func (s *Service) Deliver(source string, events ...event.Event) {
 	const sql = `select count(distinct event_id) from inbox where event_id = any($1)`
 	waittest.Until(s.t, func() bool { return Value[int](s, sql, ids) == len(ids) }, "the events %v are not handled",
 		ids)
+}
+
+// Rebuild rebuilds a projection of the service beside it, as souk projections rebuild does. source says what the
+// aggregates of the projection's source are; nil if it has none.
+func (s *Service) Rebuild(ctx context.Context, projection string, source cqrs.States) (int, error) {
+	for _, p := range s.module.Projections {
+		if p.Name == projection {
+			return p.Rebuild(ctx, cqrs.DB{Pool: s.Pool, Documents: document.Open(s.Pool)}, source)
+		}
+	}
+	return 0, errs.New(errs.NotFound, "%s has no projection %q", s.module.Name, projection)
 }
 
 // Value returns the only value that a query of the service's database returns.

@@ -44,7 +44,6 @@ func rules() []rule {
 
 // exceptions maps places that may break a rule to the reason. An exception that is no longer needed is an error.
 var exceptions = map[string]string{
-	"drivers apps/product/module.go":                     "Rebuild works on the pool that the command souk opens; it is no part of the running service",
 	"drivers apps/product/internal/handler/consumers.go": "names pgx.Tx for outbox.Handler, and does not use it",
 }
 

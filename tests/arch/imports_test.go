@@ -172,6 +172,7 @@ var driverOwners = map[string][]string{
 		"outbox",
 		"saga",
 		"jobs",
+		"cqrs",
 		"module",
 		"devstack",
 	},

@@ -110,6 +110,7 @@ var accessMatrix = map[string]struct {
 	"POST /v1/shops/{shopId}/products":           {who: "STA", body: productBody("New")},
 	"GET /v1/shops/{shopId}/products:export":     {who: "STA"},
 	"GET /v1/shops/{shopId}/orders":              {who: "STA"},
+	"GET /v1/shops/{shopId}/sales":               {who: "STA"},
 	"PATCH /v1/products/{id}":                    {who: "STA", body: obj{"title": "Changed"}},
 	"DELETE /v1/products/{id}":                   {who: "STA"},
 	"POST /v1/products:import": {

@@ -42,6 +42,7 @@ func TestSuite(t *testing.T) {
 				"one idempotency key":   testOneKey,
 				"other people's things": testOtherPeoplesThings,
 				"forged identity":       testForgedIdentity,
+				"sales by day":          testSales,
 				"settings":              testSettings,
 				"webhooks":              testWebhooks,
 			} {

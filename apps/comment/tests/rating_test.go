@@ -10,6 +10,7 @@ import (
 
 	"souk/apps/comment"
 	commentv1 "souk/gen/go/souk/comment/v1"
+	"souk/pkg/cqrs"
 	"souk/pkg/document"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -164,6 +165,7 @@ func TestRebuildRepairsRatingsAndVotesBesideTheService(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, findings[1].Wrong, "%+v", findings)
 
+	db := cqrs.DB{Pool: h.Pool, Documents: document.Open(h.Pool)}
 	buyers := make([]string, 15)
 	for i := range buyers {
 		buyers[i] = h.buyer()
@@ -173,7 +175,7 @@ func TestRebuildRepairsRatingsAndVotesBesideTheService(t *testing.T) {
 			_, err := h.post(buyers[i], product, 5, "")
 			return err
 		}
-		n, err := comment.Rebuild(t.Context(), document.Open(h.Pool), "prd_further")
+		n, err := comment.Module.States(db)(t.Context(), []string{"prd_further"}, nil)
 		if err == nil && n != 2 {
 			err = errs.New(errs.Internal, "%d products", n)
 		}

@@ -14,6 +14,18 @@ with parts as (
            count(*) filter (where subject = 'evt.order.shipped'), count(*) filter (where subject = 'evt.order.delivered'),
            count(*) filter (where subject = 'evt.order.cancelled')] as n
     from outbox group by aggregate_id
+), counted as (
+    select c.shop_order_id, c.cancelled, s.shop_id, c.day, s.currency, s.orders, s.pieces, s.goods, s.discounts, s.shipping, s.tax,
+           s.cancelled_orders, s.cancelled_total
+    from sale_counted c left join sale s on s.shop_order_id = c.shop_order_id and s.cancelled = c.cancelled
+), sold as (
+    select shop_id, day, currency, sum(orders) as orders, sum(pieces) as pieces, sum(goods) as goods, sum(discounts) as discounts,
+           sum(shipping) as shipping, sum(tax) as tax, sum(cancelled_orders) as cancelled_orders, sum(cancelled_total) as cancelled_total
+    from counted where shop_id is not null group by shop_id, day, currency
+), uncounted as (
+    -- orders with an event that the sales have not handled yet
+    select distinct e.aggregate_id as order_id from outbox e left join inbox i on i.consumer = 'order_sales' and i.event_id = e.id
+    where e.subject in ('evt.order.confirmed', 'evt.order.cancelled') and i.event_id is null
 ), checks as (
     select 'orders add up to their parts' as name, o.id,
            p.n is null or o.subtotal <> p.subtotal or o.discount <> p.discount or o.shipping <> p.shipping or o.tax <> p.tax or o.total <> p.total as wrong
@@ -55,6 +67,17 @@ with parts as (
     select 'every shop order that is being cancelled has a saga that runs', s.id,
            not exists (select from saga g where g.id = s.cancel_id and g.state in ('running', 'compensating'))
     from shop_order s where s.cancel_id <> '' and s.status = 'confirmed'
+    union all
+    select 'sales by day add up to what was counted', coalesce(d.shop_id, s.shop_id) || ' ' || coalesce(d.day, s.day),
+           (d.orders, d.pieces, d.goods, d.discounts, d.shipping, d.tax, d.cancelled_orders, d.cancelled_total)
+               is distinct from (s.orders, s.pieces, s.goods, s.discounts, s.shipping, s.tax, s.cancelled_orders, s.cancelled_total)
+    from sales_day d full join sold s on s.shop_id = d.shop_id and s.day = d.day and s.currency = d.currency
+    union all
+    select 'what counts as sold or cancelled was', shop_order_id, shop_id is null from counted
+    union all
+    select 'orders whose events were handled count in the sales', s.shop_order_id, c.shop_order_id is null
+    from sale s left join sale_counted c on c.shop_order_id = s.shop_order_id and c.cancelled = s.cancelled
+    where not exists (select from uncounted u where u.order_id = s.order_id)
     union all
     select 'no saga is parked', s.id, s.state = 'parked' from saga s
 )

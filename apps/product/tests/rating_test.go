@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -88,9 +89,12 @@ func TestRatingIsThatOfTheNewestEventInAnyOrder(t *testing.T) {
 	h.Deliver("comment", h.rated(id.New(id.Product), 1, 5, 1)) // a product that is gone
 
 	// The reviews are an older backup.
-	rated, err := product.ResetRatings(t.Context(), h.Pool)
+	n, err := h.Rebuild(t.Context(), product.Ratings,
+		func(_ context.Context, known []string, _ func(event.Event) error) (int, error) {
+			return len(known), nil
+		})
 	require.NoError(t, err)
-	require.Len(t, rated, 2)
+	require.Equal(t, 2, n)
 	h.Deliver("comment", h.rated(productID, 3, 3, 1))
 	require.InDelta(t, 3, h.rating(productID).GetAverage(), 0)
 }
@@ -110,7 +114,7 @@ func TestRatingOutlivesChangesOfTheProductAndARebuild(t *testing.T) {
 	findings, err := product.Module.Verify(t.Context(), h.Pool)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, findings[0].Wrong)
-	_, err = product.Rebuild(t.Context(), h.Pool)
+	_, err = h.Rebuild(t.Context(), product.Search, nil)
 	require.NoError(t, err)
 	found := h.search(&productv1.SearchProductsRequest{MinRating: 4}).GetProducts()
 	require.Len(t, found, 1)

@@ -1736,6 +1736,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/shops/{shopId}/sales": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sums up what a shop sold, by day and currency
+         * @description Sums up what a shop sold, by day and currency. Members and operators. An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over does not change, and a day may have a negative net. Days without either are left out. A change is shown within seconds. Without a range it shows the last 30 days; a range has at most 366. Needs a signed-in user.
+         */
+        get: operations["OrderService_GetShopSales"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/shops/{shopId}/vouchers": {
         parameters: {
             query?: never;
@@ -2766,6 +2786,11 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description The message GetShopSalesResponse. */
+        GetShopSalesResponse: {
+            /** @description By day, then by currency. */
+            days: components["schemas"]["SalesDay"][];
+        };
         /** @description A picture by URL. */
         Image: {
             /** @description What the picture shows, for people who do not see it. */
@@ -3747,6 +3772,38 @@ export interface components {
         };
         /** @description The message RotateWebhookSecretRequest. */
         RotateWebhookSecretRequest: Record<string, never>;
+        /** @description What a shop sold on one day in one currency, and what was cancelled on that day. */
+        SalesDay: {
+            /** @description What the cancelled orders cost, with shipping and after discounts. */
+            cancelled: components["schemas"]["Money"];
+            /**
+             * Format: int64
+             * @description Orders that were cancelled on the day, whenever they were confirmed.
+             */
+            cancelledOrders: string;
+            /** @description The day, in UTC. */
+            day: string;
+            /** @description What vouchers took off the goods, also those that the operator bears. */
+            discounts: components["schemas"]["Money"];
+            /** @description Price of these pieces, before discounts. */
+            goods: components["schemas"]["Money"];
+            /** @description goods - discounts + shipping + tax - cancelled. */
+            net: components["schemas"]["Money"];
+            /**
+             * Format: int64
+             * @description Orders that were confirmed.
+             */
+            orders: string;
+            /**
+             * Format: int64
+             * @description Pieces in these orders.
+             */
+            pieces: string;
+            /** @description What the customers pay for shipping, after discounts. */
+            shipping: components["schemas"]["Money"];
+            /** @description Tax that is not part of the prices. */
+            tax: components["schemas"]["Money"];
+        };
         /** @description The message SearchProductsResponse. */
         SearchProductsResponse: {
             /** @description Numbers of products by category, shop, price and option. */
@@ -9429,6 +9486,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExportShopProductsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    OrderService_GetShopSales: {
+        parameters: {
+            query?: {
+                /** @description First day, in UTC. Left out: 29 days before the last day. */
+                from?: string;
+                /** @description Last day, in UTC; it is part of the range. Left out: today. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The shop. */
+                shopId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GetShopSalesResponse"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -235,6 +235,17 @@ func (s *Store) Rebuild(ctx context.Context, further []string) (int, error) {
 	return n, nil
 }
 
+// Rated returns the number of products with a rating.
+//
+// Errors: unavailable.
+func (s *Store) Rated(ctx context.Context) (n int64, err error) {
+	err = each(ctx, s.ratings, document.Query{}, func(Rating) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
 // rebuild computes the rating of a product from what its reviews say of how they are counted, and then counts those
 // again that say something else than their content.
 func (s *Store) rebuild(ctx context.Context, productID string) error {

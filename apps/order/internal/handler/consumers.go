@@ -10,6 +10,9 @@ import (
 // because its own sagas do both.
 var PaymentSubjects = []string{"evt.payment.completed", "evt.payment.failed", "evt.payment.refunded"}
 
+// SalesSubjects are order's own events after which it counts what shops sold.
+var SalesSubjects = []string{"evt.order.confirmed", "evt.order.cancelled"}
+
 // PaymentUpdate decodes a payment event. It returns false for an event that does not concern orders.
 func PaymentUpdate(e event.Event) (domain.PaymentUpdate, bool, error) {
 	u := domain.PaymentUpdate{Version: e.AggregateVersion, At: e.Time}

@@ -194,3 +194,16 @@ select count(*) from gone;
 
 -- name: SagaState :one
 select state from saga where id = $1;
+
+-- name: ShopSales :many
+select day, currency, orders, pieces, goods, discounts, shipping, tax, cancelled_orders, cancelled_total
+from sales_day where shop_id = @shop_id and day between sqlc.arg(from_day) and sqlc.arg(to_day)
+order by day, currency;
+
+-- name: ForgetSales :exec
+with counted as (delete from sale_counted)
+delete from sales_day;
+
+-- name: ConfirmedOrders :many
+-- Orders that were ever confirmed, by ID.
+select id from orders where id > @after and confirmed_at is not null order by id limit @page;

@@ -52,7 +52,7 @@ type Store struct {
 
 	standings *batch.Batcher[standing, domain.Standing]
 
-	confirm, payments string
+	confirm, payments, sales string
 }
 
 type key struct{ customerID, idemKey string }
@@ -65,6 +65,7 @@ func New(pool *pgxpool.Pool, wake func()) *Store {
 		wake:     wake,
 		confirm:  statement("confirm"),
 		payments: statement("apply_payments"),
+		sales:    statement("count_sales"),
 	}
 	s.keys = batch.New(keyLimit, s.runKeys, batch.WithParallel(2))
 	s.byID = batch.New(readLimit, s.runByID, batch.WithParallel(2))

@@ -143,6 +143,8 @@ type Store interface {
 	ShopHistory(
 		ctx context.Context, shopID string, status domain.Status, after domain.Position, limit int,
 	) ([]domain.ShopOrder, error)
+	// Sales returns what a shop sold on the days from first to last, by day and currency.
+	Sales(ctx context.Context, shopID string, first, last time.Time) ([]domain.SalesDay, error)
 }
 
 // Users is the user service, as far as order needs it.

@@ -48,20 +48,30 @@ func (s *Service) List(ctx context.Context, after domain.Position, limit int) ([
 func (s *Service) ListOfShop(
 	ctx context.Context, shop string, status domain.Status, after domain.Position, limit int,
 ) ([]domain.ShopOrder, error) {
-	caller := identity.FromContext(ctx)
-	standing, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
+	shopID, err := s.shopOfMember(ctx, shop)
 	if err != nil {
 		return nil, err
-	}
-	shopID := standing.GetShopId()
-	if shopID == "" || !standing.GetMember() && !caller.IsOperator() {
-		return nil, errs.New(errs.NotFound, "there is no such shop")
 	}
 	parts, err := s.Store.ShopHistory(ctx, shopID, status, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	return parts, s.addEmails(ctx, parts)
+}
+
+// shopOfMember returns the ID of a shop, which is given by ID or handle, to its members and operators.
+//
+// Errors: not_found (also if the caller is neither a member of the shop nor an operator), unavailable.
+func (s *Service) shopOfMember(ctx context.Context, shop string) (string, error) {
+	caller := identity.FromContext(ctx)
+	standing, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
+	if err != nil {
+		return "", err
+	}
+	if standing.GetShopId() == "" || !standing.GetMember() && !caller.IsOperator() {
+		return "", errs.New(errs.NotFound, "there is no such shop")
+	}
+	return standing.GetShopId(), nil
 }
 
 // Ship marks a shop order as shipped. Without a carrier the shop delivers itself.

@@ -4,10 +4,12 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	"souk/apps/product/internal/domain"
 	commentv1 "souk/gen/go/souk/comment/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/cqrs"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 )
@@ -29,8 +31,20 @@ func OnShop(shops Shops) func(context.Context, pgx.Tx, event.Event) error {
 		if err != nil {
 			return err
 		}
-		shop.Version, shop.UpdatedAt = e.AggregateVersion, e.Time
 		return shops.ShopChanged(ctx, tx, shop)
+	}
+}
+
+// ShopStates returns a function that calls save with each shop, as the shop service says that it is now.
+func ShopStates(shops cqrs.States) func(ctx context.Context, save func(domain.Shop) error) (int, error) {
+	return func(ctx context.Context, save func(domain.Shop) error) (int, error) {
+		return shops(ctx, nil, func(e event.Event) error {
+			shop, err := shopOf(e)
+			if err != nil {
+				return err
+			}
+			return save(shop)
+		})
 	}
 }
 
@@ -56,29 +70,35 @@ func OnRating(ratings Ratings) func(context.Context, pgx.Tx, event.Event) error 
 	}
 }
 
+// shopOf decodes an event of the shop service.
+//
+// Errors: invalid_argument (another event).
 func shopOf(e event.Event) (domain.Shop, error) {
+	shop := domain.Shop{Version: e.AggregateVersion, UpdatedAt: e.Time}
+	var m interface {
+		proto.Message
+		GetShopId() string
+		GetHandle() string
+		GetName() string
+	}
 	switch e.Subject {
 	case "evt.shop.registered":
-		m := &shopv1.ShopRegistered{}
-		err := e.Decode(m)
-		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: m.GetStatus()}, err
+		m = &shopv1.ShopRegistered{}
 	case "evt.shop.updated":
-		m := &shopv1.ShopUpdated{}
-		err := e.Decode(m)
-		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: m.GetStatus()}, err
+		m = &shopv1.ShopUpdated{}
 	case "evt.shop.verified":
-		m := &shopv1.ShopVerified{}
-		err := e.Decode(m)
-		return domain.Shop{ID: m.GetShopId(), Handle: m.GetHandle(), Name: m.GetName(), Status: "active"}, err
+		m, shop.Status = &shopv1.ShopVerified{}, "active"
 	case "evt.shop.suspended":
-		m := &shopv1.ShopSuspended{}
-		err := e.Decode(m)
-		return domain.Shop{
-			ID:     m.GetShopId(),
-			Handle: m.GetHandle(),
-			Name:   m.GetName(),
-			Status: domain.ShopSuspended,
-		}, err
+		m, shop.Status = &shopv1.ShopSuspended{}, domain.ShopSuspended
+	default:
+		return shop, errs.New(errs.Invalid, "unexpected event %s", e.Subject)
 	}
-	return domain.Shop{}, errs.New(errs.Invalid, "unexpected event %s", e.Subject)
+	if err := e.Decode(m); err != nil {
+		return shop, err
+	}
+	if m, ok := m.(interface{ GetStatus() string }); ok {
+		shop.Status = m.GetStatus()
+	}
+	shop.ID, shop.Handle, shop.Name = m.GetShopId(), m.GetHandle(), m.GetName()
+	return shop, nil
 }

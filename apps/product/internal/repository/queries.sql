@@ -333,3 +333,8 @@ select coalesce(avg(length(l.terms)), 0)::bigint from (select terms from listing
 -- name: ApproximateListings :one
 select greatest(c.reltuples, 0)::float8 as products
 from pg_catalog.pg_class c where c.oid = 'listing'::regclass;
+
+-- name: ResetShops :one
+-- Lets any version of each shop be stored, and returns the setting unverified_shops_sell as it was applied last.
+with reset as (update shop_ref set version = 0 returning unverified_sells)
+select coalesce(bool_or(unverified_sells), false)::bool from reset;

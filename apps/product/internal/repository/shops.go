@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	_ "embed" // for the statement below
 	"errors"
 	"fmt"
 	"time"
@@ -72,6 +73,10 @@ func (s *Store) ShopChanged(ctx context.Context, tx pgx.Tx, shop domain.Shop) er
 const maxVersionJump = 10_000
 
 func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop) error {
+	return saveShop(ctx, q, shop, s.opts.UnverifiedSell != nil && s.opts.UnverifiedSell())
+}
+
+func saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop, unverifiedSells bool) error {
 	return postgres.Err(q.SaveShop(ctx, sqlc.SaveShopParams{
 		ShopID:    shop.ID,
 		Handle:    shop.Handle,
@@ -80,12 +85,38 @@ func (s *Store) saveShop(ctx context.Context, q *sqlc.Queries, shop domain.Shop)
 		Version:   shop.Version,
 		UpdatedAt: shop.UpdatedAt,
 
-		UnverifiedSells: s.opts.UnverifiedSell != nil && s.opts.UnverifiedSell(),
+		UnverifiedSells: unverifiedSells,
 	}))
 }
 
-// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified
-// shops can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
+//go:embed sql/lock_shop_refs.sql
+var lockShopRefs string
+
+// RebuildShops stores the shops that states calls its function with, whatever the versions of the copies, in one
+// transaction. It returns their number. A copy of a shop that states does not name stays, until the shop's next event.
+//
+// The shops are read under a lock that lets nobody else store one. So what was stored before is part of what is read, and
+// an event that arrives meanwhile is compared with what was read.
+func (s *Store) RebuildShops(
+	ctx context.Context, states func(ctx context.Context, save func(domain.Shop) error) (int, error),
+) (n int, err error) {
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		q := s.q.WithTx(tx)
+		if _, err := tx.Exec(ctx, lockShopRefs); err != nil {
+			return postgres.Err(err)
+		}
+		unverifiedSell, err := q.ResetShops(ctx)
+		if err != nil {
+			return postgres.Err(err)
+		}
+		n, err = states(ctx, func(shop domain.Shop) error { return saveShop(ctx, q, shop, unverifiedSell) })
+		return err
+	})
+	return n, err
+}
+
+// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified shops
+// can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
 func (s *Store) LetUnverifiedSell(ctx context.Context, sell bool) error {
 	return postgres.Err(s.q.LetUnverifiedSell(ctx, sell))
 }

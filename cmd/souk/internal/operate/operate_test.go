@@ -151,7 +151,10 @@ func TestToolsWorkOnAConfiguration(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "no sagas\n", out)
 
-	out, err = h.run(t, func(s *Souk, w io.Writer) error { return s.RebuildSearch(t.Context(), w) })
+	out, err = h.run(
+		t,
+		func(s *Souk, w io.Writer) error { return s.RebuildProjection(t.Context(), w, "product.search") },
+	)
 	require.NoError(t, err)
 	require.Contains(t, out, "rebuilt 0 products")
 

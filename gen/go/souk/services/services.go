@@ -155,6 +155,10 @@ func All() []Service {
 					"evt.payment.failed",
 					"evt.payment.refunded",
 				}},
+				{Purpose: "sales", Subjects: []string{
+					"evt.order.confirmed",
+					"evt.order.cancelled",
+				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return orderv1.RegisterOrderServiceHandlerClient(ctx, mux, orderv1.NewOrderServiceClient(conn))

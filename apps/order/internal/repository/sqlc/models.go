@@ -144,6 +144,43 @@ type SagaStory struct {
 	Steps  []byte
 }
 
+type Sale struct {
+	ShopOrderID     string
+	Cancelled       bool
+	OrderID         string
+	ShopID          string
+	Currency        string
+	Day             time.Time
+	Orders          int64
+	Pieces          int64
+	Goods           interface{}
+	Discounts       interface{}
+	Shipping        interface{}
+	Tax             interface{}
+	CancelledOrders int64
+	CancelledTotal  int32
+}
+
+type SaleCounted struct {
+	ShopOrderID string
+	Cancelled   bool
+	Day         time.Time
+}
+
+type SalesDay struct {
+	ShopID          string
+	Day             time.Time
+	Currency        string
+	Orders          int64
+	Pieces          int64
+	Goods           int64
+	Discounts       int64
+	Shipping        int64
+	Tax             int64
+	CancelledOrders int64
+	CancelledTotal  int64
+}
+
 type ShopOrder struct {
 	ID                string
 	OrderID           string

@@ -225,6 +225,36 @@ func (q *Queries) ClaimHolders(ctx context.Context, ownerIds []string) ([]ClaimH
 	return items, nil
 }
 
+const confirmedOrders = `-- name: ConfirmedOrders :many
+select id from orders where id > $1 and confirmed_at is not null order by id limit $2
+`
+
+type ConfirmedOrdersParams struct {
+	After string
+	Page  int32
+}
+
+// Orders that were ever confirmed, by ID.
+func (q *Queries) ConfirmedOrders(ctx context.Context, arg ConfirmedOrdersParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, confirmedOrders, arg.After, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const customersOrders = `-- name: CustomersOrders :many
 select id from orders where customer_id = $1 order by placed_at desc, id desc limit $2
 `
@@ -356,6 +386,16 @@ func (q *Queries) ForgetRefused(ctx context.Context, arg ForgetRefusedParams) (i
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const forgetSales = `-- name: ForgetSales :exec
+with counted as (delete from sale_counted)
+delete from sales_day
+`
+
+func (q *Queries) ForgetSales(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, forgetSales)
+	return err
 }
 
 const hasOrder = `-- name: HasOrder :one
@@ -931,6 +971,62 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.OrderItem.LineTotal,
 			&i.OrderItem.Discount,
 			&i.OrderItem.Discounts,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const shopSales = `-- name: ShopSales :many
+select day, currency, orders, pieces, goods, discounts, shipping, tax, cancelled_orders, cancelled_total
+from sales_day where shop_id = $1 and day between $2 and $3
+order by day, currency
+`
+
+type ShopSalesParams struct {
+	ShopID  string
+	FromDay time.Time
+	ToDay   time.Time
+}
+
+type ShopSalesRow struct {
+	Day             time.Time
+	Currency        string
+	Orders          int64
+	Pieces          int64
+	Goods           int64
+	Discounts       int64
+	Shipping        int64
+	Tax             int64
+	CancelledOrders int64
+	CancelledTotal  int64
+}
+
+func (q *Queries) ShopSales(ctx context.Context, arg ShopSalesParams) ([]ShopSalesRow, error) {
+	rows, err := q.db.Query(ctx, shopSales, arg.ShopID, arg.FromDay, arg.ToDay)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ShopSalesRow
+	for rows.Next() {
+		var i ShopSalesRow
+		if err := rows.Scan(
+			&i.Day,
+			&i.Currency,
+			&i.Orders,
+			&i.Pieces,
+			&i.Goods,
+			&i.Discounts,
+			&i.Shipping,
+			&i.Tax,
+			&i.CancelledOrders,
+			&i.CancelledTotal,
 		); err != nil {
 			return nil, err
 		}

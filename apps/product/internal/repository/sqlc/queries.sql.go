@@ -1117,6 +1117,19 @@ func (q *Queries) ResetRatings(ctx context.Context) ([]string, error) {
 	return items, nil
 }
 
+const resetShops = `-- name: ResetShops :one
+with reset as (update shop_ref set version = 0 returning unverified_sells)
+select coalesce(bool_or(unverified_sells), false)::bool from reset
+`
+
+// Lets any version of each shop be stored, and returns the setting unverified_shops_sell as it was applied last.
+func (q *Queries) ResetShops(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, resetShops)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const sKUOwners = `-- name: SKUOwners :many
 select v.shop_id, v.sku, v.product_id
 from variant v

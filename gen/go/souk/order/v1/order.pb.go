@@ -2297,6 +2297,240 @@ func (x *ListShopOrdersResponse) GetNextPageToken() string {
 	return ""
 }
 
+type GetShopSalesRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	ShopId string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// First day, in UTC. Left out: 29 days before the last day.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Last day, in UTC; it is part of the range. Left out: today.
+	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopSalesRequest) Reset() {
+	*x = GetShopSalesRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopSalesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopSalesRequest) ProtoMessage() {}
+
+func (x *GetShopSalesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopSalesRequest.ProtoReflect.Descriptor instead.
+func (*GetShopSalesRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *GetShopSalesRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *GetShopSalesRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *GetShopSalesRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type GetShopSalesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By day, then by currency.
+	Days          []*SalesDay `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetShopSalesResponse) Reset() {
+	*x = GetShopSalesResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetShopSalesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetShopSalesResponse) ProtoMessage() {}
+
+func (x *GetShopSalesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetShopSalesResponse.ProtoReflect.Descriptor instead.
+func (*GetShopSalesResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetShopSalesResponse) GetDays() []*SalesDay {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+// SalesDay is what a shop sold on one day in one currency, and what was cancelled on that day.
+type SalesDay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The day, in UTC.
+	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	// Orders that were confirmed.
+	Orders int64 `protobuf:"varint,2,opt,name=orders,proto3" json:"orders,omitempty"`
+	// Pieces in these orders.
+	Pieces int64 `protobuf:"varint,3,opt,name=pieces,proto3" json:"pieces,omitempty"`
+	// Price of these pieces, before discounts.
+	Goods *v1.Money `protobuf:"bytes,4,opt,name=goods,proto3" json:"goods,omitempty"`
+	// What vouchers took off the goods, also those that the operator bears.
+	Discounts *v1.Money `protobuf:"bytes,5,opt,name=discounts,proto3" json:"discounts,omitempty"`
+	// What the customers pay for shipping, after discounts.
+	Shipping *v1.Money `protobuf:"bytes,6,opt,name=shipping,proto3" json:"shipping,omitempty"`
+	// Tax that is not part of the prices.
+	Tax *v1.Money `protobuf:"bytes,7,opt,name=tax,proto3" json:"tax,omitempty"`
+	// Orders that were cancelled on the day, whenever they were confirmed.
+	CancelledOrders int64 `protobuf:"varint,8,opt,name=cancelled_orders,json=cancelledOrders,proto3" json:"cancelled_orders,omitempty"`
+	// What the cancelled orders cost, with shipping and after discounts.
+	Cancelled *v1.Money `protobuf:"bytes,9,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// goods - discounts + shipping + tax - cancelled.
+	Net           *v1.Money `protobuf:"bytes,10,opt,name=net,proto3" json:"net,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SalesDay) Reset() {
+	*x = SalesDay{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SalesDay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SalesDay) ProtoMessage() {}
+
+func (x *SalesDay) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SalesDay.ProtoReflect.Descriptor instead.
+func (*SalesDay) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SalesDay) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *SalesDay) GetOrders() int64 {
+	if x != nil {
+		return x.Orders
+	}
+	return 0
+}
+
+func (x *SalesDay) GetPieces() int64 {
+	if x != nil {
+		return x.Pieces
+	}
+	return 0
+}
+
+func (x *SalesDay) GetGoods() *v1.Money {
+	if x != nil {
+		return x.Goods
+	}
+	return nil
+}
+
+func (x *SalesDay) GetDiscounts() *v1.Money {
+	if x != nil {
+		return x.Discounts
+	}
+	return nil
+}
+
+func (x *SalesDay) GetShipping() *v1.Money {
+	if x != nil {
+		return x.Shipping
+	}
+	return nil
+}
+
+func (x *SalesDay) GetTax() *v1.Money {
+	if x != nil {
+		return x.Tax
+	}
+	return nil
+}
+
+func (x *SalesDay) GetCancelledOrders() int64 {
+	if x != nil {
+		return x.CancelledOrders
+	}
+	return 0
+}
+
+func (x *SalesDay) GetCancelled() *v1.Money {
+	if x != nil {
+		return x.Cancelled
+	}
+	return nil
+}
+
+func (x *SalesDay) GetNet() *v1.Money {
+	if x != nil {
+		return x.Net
+	}
+	return nil
+}
+
 type ShipShopOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2310,7 +2544,7 @@ type ShipShopOrderRequest struct {
 
 func (x *ShipShopOrderRequest) Reset() {
 	*x = ShipShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2556,7 @@ func (x *ShipShopOrderRequest) String() string {
 func (*ShipShopOrderRequest) ProtoMessage() {}
 
 func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2569,7 @@ func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ShipShopOrderRequest) GetId() string {
@@ -2368,7 +2602,7 @@ type ShipShopOrderResponse struct {
 
 func (x *ShipShopOrderResponse) Reset() {
 	*x = ShipShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2614,7 @@ func (x *ShipShopOrderResponse) String() string {
 func (*ShipShopOrderResponse) ProtoMessage() {}
 
 func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2627,7 @@ func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ShipShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2412,7 +2646,7 @@ type DeliverShopOrderRequest struct {
 
 func (x *DeliverShopOrderRequest) Reset() {
 	*x = DeliverShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2424,7 +2658,7 @@ func (x *DeliverShopOrderRequest) String() string {
 func (*DeliverShopOrderRequest) ProtoMessage() {}
 
 func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2437,7 +2671,7 @@ func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeliverShopOrderRequest) GetId() string {
@@ -2456,7 +2690,7 @@ type DeliverShopOrderResponse struct {
 
 func (x *DeliverShopOrderResponse) Reset() {
 	*x = DeliverShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2702,7 @@ func (x *DeliverShopOrderResponse) String() string {
 func (*DeliverShopOrderResponse) ProtoMessage() {}
 
 func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2715,7 @@ func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeliverShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2500,7 +2734,7 @@ type GetOrderForNoticeRequest struct {
 
 func (x *GetOrderForNoticeRequest) Reset() {
 	*x = GetOrderForNoticeRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2746,7 @@ func (x *GetOrderForNoticeRequest) String() string {
 func (*GetOrderForNoticeRequest) ProtoMessage() {}
 
 func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2759,7 @@ func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetOrderForNoticeRequest) GetId() string {
@@ -2548,7 +2782,7 @@ type GetOrderForNoticeResponse struct {
 
 func (x *GetOrderForNoticeResponse) Reset() {
 	*x = GetOrderForNoticeResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2794,7 @@ func (x *GetOrderForNoticeResponse) String() string {
 func (*GetOrderForNoticeResponse) ProtoMessage() {}
 
 func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2807,7 @@ func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetOrderForNoticeResponse) GetOrder() *Order {
@@ -2607,7 +2841,7 @@ type FindPurchaseRequest struct {
 
 func (x *FindPurchaseRequest) Reset() {
 	*x = FindPurchaseRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2619,7 +2853,7 @@ func (x *FindPurchaseRequest) String() string {
 func (*FindPurchaseRequest) ProtoMessage() {}
 
 func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2632,7 +2866,7 @@ func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseRequest.ProtoReflect.Descriptor instead.
 func (*FindPurchaseRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FindPurchaseRequest) GetCustomerId() string {
@@ -2660,7 +2894,7 @@ type FindPurchaseResponse struct {
 
 func (x *FindPurchaseResponse) Reset() {
 	*x = FindPurchaseResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2672,7 +2906,7 @@ func (x *FindPurchaseResponse) String() string {
 func (*FindPurchaseResponse) ProtoMessage() {}
 
 func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2685,7 +2919,7 @@ func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseResponse.ProtoReflect.Descriptor instead.
 func (*FindPurchaseResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FindPurchaseResponse) GetPurchased() bool {
@@ -2712,7 +2946,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[39]
+	mi := &file_souk_order_v1_order_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2958,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[39]
+	mi := &file_souk_order_v1_order_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2971,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -2762,7 +2996,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[40]
+	mi := &file_souk_order_v1_order_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +3008,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[40]
+	mi := &file_souk_order_v1_order_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +3021,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{43}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -3010,7 +3244,28 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x16ListShopOrdersResponse\x129\n" +
 	"\vshop_orders\x18\x01 \x03(\v2\x18.souk.order.v1.ShopOrderR\n" +
 	"shopOrders\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x13GetShopSalesRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12b\n" +
+	"\x04from\x18\x02 \x01(\tBN\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\xa2\xf4\x18\x16a date like 2026-11-29\xb2\xf4\x18\n" +
+	"2026-11-01R\x04from\x12^\n" +
+	"\x02to\x18\x03 \x01(\tBN\xbaH#r!2\x1f^([0-9]{4}-[0-9]{2}-[0-9]{2})?$\xa2\xf4\x18\x16a date like 2026-11-29\xb2\xf4\x18\n" +
+	"2026-11-30R\x02to\"C\n" +
+	"\x14GetShopSalesResponse\x12+\n" +
+	"\x04days\x18\x01 \x03(\v2\x17.souk.order.v1.SalesDayR\x04days\"\xb4\x03\n" +
+	"\bSalesDay\x12 \n" +
+	"\x03day\x18\x01 \x01(\tB\x0e\xb2\xf4\x18\n" +
+	"2026-11-29R\x03day\x12\x1e\n" +
+	"\x06orders\x18\x02 \x01(\x03B\x06\xb2\xf4\x18\x0212R\x06orders\x12\x1e\n" +
+	"\x06pieces\x18\x03 \x01(\x03B\x06\xb2\xf4\x18\x0231R\x06pieces\x12*\n" +
+	"\x05goods\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x05goods\x122\n" +
+	"\tdiscounts\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\tdiscounts\x120\n" +
+	"\bshipping\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\bshipping\x12&\n" +
+	"\x03tax\x18\a \x01(\v2\x14.souk.money.v1.MoneyR\x03tax\x120\n" +
+	"\x10cancelled_orders\x18\b \x01(\x03B\x05\xb2\xf4\x18\x011R\x0fcancelledOrders\x122\n" +
+	"\tcancelled\x18\t \x01(\v2\x14.souk.money.v1.MoneyR\tcancelled\x12&\n" +
+	"\x03net\x18\n" +
+	" \x01(\v2\x14.souk.money.v1.MoneyR\x03net\"\x84\x01\n" +
 	"\x14ShipShopOrderRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12!\n" +
 	"\acarrier\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\acarrier\x120\n" +
@@ -3041,7 +3296,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xb3\x11\n" +
+	"\x13AdoptOrdersResponse2\xb9\x12\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -3074,7 +3329,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\n" +
 	"shop_order\"\x1b/v1/shop-orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
-	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\xa3\x01\n" +
+	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\x83\x01\n" +
+	"\fGetShopSales\x12\".souk.order.v1.GetShopSalesRequest\x1a#.souk.order.v1.GetShopSalesResponse\"*\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/shops/{shop_id}/sales\x90\x02\x01\x12\xa3\x01\n" +
 	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"G\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\n" +
@@ -3099,7 +3355,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -3132,77 +3388,80 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*CancelShopOrderResponse)(nil),       // 28: souk.order.v1.CancelShopOrderResponse
 	(*ListShopOrdersRequest)(nil),         // 29: souk.order.v1.ListShopOrdersRequest
 	(*ListShopOrdersResponse)(nil),        // 30: souk.order.v1.ListShopOrdersResponse
-	(*ShipShopOrderRequest)(nil),          // 31: souk.order.v1.ShipShopOrderRequest
-	(*ShipShopOrderResponse)(nil),         // 32: souk.order.v1.ShipShopOrderResponse
-	(*DeliverShopOrderRequest)(nil),       // 33: souk.order.v1.DeliverShopOrderRequest
-	(*DeliverShopOrderResponse)(nil),      // 34: souk.order.v1.DeliverShopOrderResponse
-	(*GetOrderForNoticeRequest)(nil),      // 35: souk.order.v1.GetOrderForNoticeRequest
-	(*GetOrderForNoticeResponse)(nil),     // 36: souk.order.v1.GetOrderForNoticeResponse
-	(*FindPurchaseRequest)(nil),           // 37: souk.order.v1.FindPurchaseRequest
-	(*FindPurchaseResponse)(nil),          // 38: souk.order.v1.FindPurchaseResponse
-	(*AdoptOrdersRequest)(nil),            // 39: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 40: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 41: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 43: souk.money.v1.Money
+	(*GetShopSalesRequest)(nil),           // 31: souk.order.v1.GetShopSalesRequest
+	(*GetShopSalesResponse)(nil),          // 32: souk.order.v1.GetShopSalesResponse
+	(*SalesDay)(nil),                      // 33: souk.order.v1.SalesDay
+	(*ShipShopOrderRequest)(nil),          // 34: souk.order.v1.ShipShopOrderRequest
+	(*ShipShopOrderResponse)(nil),         // 35: souk.order.v1.ShipShopOrderResponse
+	(*DeliverShopOrderRequest)(nil),       // 36: souk.order.v1.DeliverShopOrderRequest
+	(*DeliverShopOrderResponse)(nil),      // 37: souk.order.v1.DeliverShopOrderResponse
+	(*GetOrderForNoticeRequest)(nil),      // 38: souk.order.v1.GetOrderForNoticeRequest
+	(*GetOrderForNoticeResponse)(nil),     // 39: souk.order.v1.GetOrderForNoticeResponse
+	(*FindPurchaseRequest)(nil),           // 40: souk.order.v1.FindPurchaseRequest
+	(*FindPurchaseResponse)(nil),          // 41: souk.order.v1.FindPurchaseResponse
+	(*AdoptOrdersRequest)(nil),            // 42: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 43: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 44: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 45: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 46: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	42, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	43, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	43, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	43, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	43, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	43, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	45, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	46, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	46, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	46, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	46, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	46, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	42, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	43, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	42, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	45, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	46, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	45, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	43, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	43, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	43, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	43, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	43, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	42, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	42, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	42, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	46, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	46, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	46, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	46, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	46, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	45, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	45, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	45, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	42, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	45, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
 	12, // 26: souk.order.v1.ShopOrder.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	43, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
-	42, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	41, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	43, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	43, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
-	43, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
+	46, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
+	45, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	44, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	46, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	46, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	46, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
 	12, // 33: souk.order.v1.OrderItem.discounts:type_name -> souk.order.v1.AppliedDiscount
 	6,  // 34: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	7,  // 35: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	43, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	46, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
 	10, // 37: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
 	11, // 38: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
-	43, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
-	43, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
-	43, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
-	43, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
-	43, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	46, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	46, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	46, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	46, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	46, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
 	13, // 44: souk.order.v1.Quote.rejected_vouchers:type_name -> souk.order.v1.RejectedVoucher
-	43, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
-	43, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
-	43, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	46, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	46, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	46, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
 	12, // 48: souk.order.v1.QuoteLine.discounts:type_name -> souk.order.v1.AppliedDiscount
-	43, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
-	43, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
-	43, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
-	43, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
-	43, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	46, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	46, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	46, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	46, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	46, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
 	12, // 54: souk.order.v1.QuoteShop.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	43, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
+	46, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
 	6,  // 56: souk.order.v1.QuoteCartRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	9,  // 57: souk.order.v1.QuoteCartResponse.quote:type_name -> souk.order.v1.Quote
 	0,  // 58: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
@@ -3213,42 +3472,51 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	2,  // 63: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	2,  // 64: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	2,  // 65: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
-	2,  // 66: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	2,  // 67: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
-	0,  // 68: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
-	8,  // 69: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
-	14, // 70: souk.order.v1.OrderService.QuoteCart:input_type -> souk.order.v1.QuoteCartRequest
-	17, // 71: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
-	19, // 72: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
-	21, // 73: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
-	23, // 74: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
-	25, // 75: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
-	27, // 76: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
-	29, // 77: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
-	31, // 78: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
-	33, // 79: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
-	35, // 80: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	37, // 81: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
-	39, // 82: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	16, // 83: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	15, // 84: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
-	18, // 85: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	20, // 86: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	22, // 87: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	24, // 88: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	26, // 89: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	28, // 90: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	30, // 91: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	32, // 92: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	34, // 93: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	36, // 94: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	38, // 95: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
-	40, // 96: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	83, // [83:97] is the sub-list for method output_type
-	69, // [69:83] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	33, // 66: souk.order.v1.GetShopSalesResponse.days:type_name -> souk.order.v1.SalesDay
+	46, // 67: souk.order.v1.SalesDay.goods:type_name -> souk.money.v1.Money
+	46, // 68: souk.order.v1.SalesDay.discounts:type_name -> souk.money.v1.Money
+	46, // 69: souk.order.v1.SalesDay.shipping:type_name -> souk.money.v1.Money
+	46, // 70: souk.order.v1.SalesDay.tax:type_name -> souk.money.v1.Money
+	46, // 71: souk.order.v1.SalesDay.cancelled:type_name -> souk.money.v1.Money
+	46, // 72: souk.order.v1.SalesDay.net:type_name -> souk.money.v1.Money
+	2,  // 73: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	2,  // 74: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
+	0,  // 75: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
+	8,  // 76: souk.order.v1.OrderService.Checkout:input_type -> souk.order.v1.CheckoutRequest
+	14, // 77: souk.order.v1.OrderService.QuoteCart:input_type -> souk.order.v1.QuoteCartRequest
+	17, // 78: souk.order.v1.OrderService.ListOrders:input_type -> souk.order.v1.ListOrdersRequest
+	19, // 79: souk.order.v1.OrderService.GetOrder:input_type -> souk.order.v1.GetOrderRequest
+	21, // 80: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
+	23, // 81: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
+	25, // 82: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
+	27, // 83: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
+	29, // 84: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
+	31, // 85: souk.order.v1.OrderService.GetShopSales:input_type -> souk.order.v1.GetShopSalesRequest
+	34, // 86: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
+	36, // 87: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
+	38, // 88: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
+	40, // 89: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
+	42, // 90: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	16, // 91: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	15, // 92: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
+	18, // 93: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	20, // 94: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	22, // 95: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	24, // 96: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	26, // 97: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	28, // 98: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	30, // 99: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	32, // 100: souk.order.v1.OrderService.GetShopSales:output_type -> souk.order.v1.GetShopSalesResponse
+	35, // 101: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	37, // 102: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	39, // 103: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	41, // 104: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
+	43, // 105: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	91, // [91:106] is the sub-list for method output_type
+	76, // [76:91] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_souk_order_v1_order_proto_init() }
@@ -3267,7 +3535,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ const (
 	OrderService_GetShopOrder_FullMethodName          = "/souk.order.v1.OrderService/GetShopOrder"
 	OrderService_CancelShopOrder_FullMethodName       = "/souk.order.v1.OrderService/CancelShopOrder"
 	OrderService_ListShopOrders_FullMethodName        = "/souk.order.v1.OrderService/ListShopOrders"
+	OrderService_GetShopSales_FullMethodName          = "/souk.order.v1.OrderService/GetShopSales"
 	OrderService_ShipShopOrder_FullMethodName         = "/souk.order.v1.OrderService/ShipShopOrder"
 	OrderService_DeliverShopOrder_FullMethodName      = "/souk.order.v1.OrderService/DeliverShopOrder"
 	OrderService_GetOrderForNotice_FullMethodName     = "/souk.order.v1.OrderService/GetOrderForNotice"
@@ -71,6 +72,12 @@ type OrderServiceClient interface {
 	CancelShopOrder(ctx context.Context, in *CancelShopOrderRequest, opts ...grpc.CallOption) (*CancelShopOrderResponse, error)
 	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
 	ListShopOrders(ctx context.Context, in *ListShopOrdersRequest, opts ...grpc.CallOption) (*ListShopOrdersResponse, error)
+	// GetShopSales sums up what a shop sold, by day and currency. Members and operators.
+	//
+	// An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over
+	// does not change, and a day may have a negative net. Days without either are left out. A change is shown within
+	// seconds. Without a range it shows the last 30 days; a range has at most 366.
+	GetShopSales(ctx context.Context, in *GetShopSalesRequest, opts ...grpc.CallOption) (*GetShopSalesResponse, error)
 	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
 	// operators.
 	ShipShopOrder(ctx context.Context, in *ShipShopOrderRequest, opts ...grpc.CallOption) (*ShipShopOrderResponse, error)
@@ -182,6 +189,16 @@ func (c *orderServiceClient) ListShopOrders(ctx context.Context, in *ListShopOrd
 	return out, nil
 }
 
+func (c *orderServiceClient) GetShopSales(ctx context.Context, in *GetShopSalesRequest, opts ...grpc.CallOption) (*GetShopSalesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetShopSalesResponse)
+	err := c.cc.Invoke(ctx, OrderService_GetShopSales_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *orderServiceClient) ShipShopOrder(ctx context.Context, in *ShipShopOrderRequest, opts ...grpc.CallOption) (*ShipShopOrderResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ShipShopOrderResponse)
@@ -266,6 +283,12 @@ type OrderServiceServer interface {
 	CancelShopOrder(context.Context, *CancelShopOrderRequest) (*CancelShopOrderResponse, error)
 	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
 	ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error)
+	// GetShopSales sums up what a shop sold, by day and currency. Members and operators.
+	//
+	// An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over
+	// does not change, and a day may have a negative net. Days without either are left out. A change is shown within
+	// seconds. Without a range it shows the last 30 days; a range has at most 366.
+	GetShopSales(context.Context, *GetShopSalesRequest) (*GetShopSalesResponse, error)
 	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
 	// operators.
 	ShipShopOrder(context.Context, *ShipShopOrderRequest) (*ShipShopOrderResponse, error)
@@ -313,6 +336,9 @@ func (UnimplementedOrderServiceServer) CancelShopOrder(context.Context, *CancelS
 }
 func (UnimplementedOrderServiceServer) ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListShopOrders not implemented")
+}
+func (UnimplementedOrderServiceServer) GetShopSales(context.Context, *GetShopSalesRequest) (*GetShopSalesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetShopSales not implemented")
 }
 func (UnimplementedOrderServiceServer) ShipShopOrder(context.Context, *ShipShopOrderRequest) (*ShipShopOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShipShopOrder not implemented")
@@ -512,6 +538,24 @@ func _OrderService_ListShopOrders_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_GetShopSales_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetShopSalesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).GetShopSales(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_GetShopSales_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).GetShopSales(ctx, req.(*GetShopSalesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrderService_ShipShopOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ShipShopOrderRequest)
 	if err := dec(in); err != nil {
@@ -644,6 +688,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListShopOrders",
 			Handler:    _OrderService_ListShopOrders_Handler,
+		},
+		{
+			MethodName: "GetShopSales",
+			Handler:    _OrderService_GetShopSales_Handler,
 		},
 		{
 			MethodName: "ShipShopOrder",

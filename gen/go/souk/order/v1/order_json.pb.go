@@ -1025,6 +1025,100 @@ func (x *ListShopOrdersResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopSalesRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopSalesRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"from":`...)
+	if b = jsonpb.AppendString(b, x.From); b == nil {
+		return nil
+	}
+	b = append(b, `,"to":`...)
+	if b = jsonpb.AppendString(b, x.To); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GetShopSalesResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GetShopSalesResponse)
+	}
+	b = append(b, `{"days":[`...)
+	for i, v := range x.Days {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SalesDay) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SalesDay)
+	}
+	b = append(b, `{"day":`...)
+	if b = jsonpb.AppendString(b, x.Day); b == nil {
+		return nil
+	}
+	b = append(b, `,"orders":`...)
+	b = jsonpb.AppendInt64(b, x.Orders)
+	b = append(b, `,"pieces":`...)
+	b = jsonpb.AppendInt64(b, x.Pieces)
+	if x.Goods != nil {
+		b = append(b, `,"goods":`...)
+		if b = x.Goods.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Discounts != nil {
+		b = append(b, `,"discounts":`...)
+		if b = x.Discounts.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Shipping != nil {
+		b = append(b, `,"shipping":`...)
+		if b = x.Shipping.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Tax != nil {
+		b = append(b, `,"tax":`...)
+		if b = x.Tax.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"cancelledOrders":`...)
+	b = jsonpb.AppendInt64(b, x.CancelledOrders)
+	if x.Cancelled != nil {
+		b = append(b, `,"cancelled":`...)
+		if b = x.Cancelled.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Net != nil {
+		b = append(b, `,"net":`...)
+		if b = x.Net.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *ShipShopOrderRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(ShipShopOrderRequest)

@@ -1,0 +1,3 @@
+drop table sales_day;
+drop table sale_counted;
+drop view sale;

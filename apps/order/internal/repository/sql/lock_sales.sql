@@ -1,0 +1,1 @@
+lock table sale_counted in share row exclusive mode

@@ -1,0 +1,1 @@
+lock table shop_ref in share row exclusive mode
