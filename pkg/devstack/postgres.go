@@ -93,7 +93,7 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	}
 	if p.o.Temporary {
 		p.o.NoSync = true
-		if p.o.Dir, err = memoryTempDir(); err != nil {
+		if p.o.Dir, err = MemoryTempDir(); err != nil {
 			return err
 		}
 		if err := chown(p.o.Dir, p.as); err != nil { // the guard runs as that user and removes the folder

@@ -76,7 +76,7 @@ func (r *Redis) prepare() (err error) {
 		return fmt.Errorf("%s was not found: apt-get install redis-server", r.o.Binary)
 	}
 	if r.o.Temporary {
-		if r.o.Dir, err = memoryTempDir(); err != nil {
+		if r.o.Dir, err = MemoryTempDir(); err != nil {
 			return err
 		}
 	}

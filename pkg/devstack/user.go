@@ -94,10 +94,10 @@ func TempDir() (string, error) { return tempDir("") }
 // memoryDir is Linux's file system in memory.
 const memoryDir = "/dev/shm"
 
-// memoryTempDir is [TempDir] in memory, for servers of tests. Tests create and drop a database each,
+// MemoryTempDir is [TempDir] in memory, for servers of tests. Tests create and drop a database each,
 // with 300 files. On ext4 the kernel spends as much time on these files as the server on everything else. The folder is
 // on disk if TMPDIR is set, or if less than 2 GiB of memory are left for it.
-func memoryTempDir() (string, error) {
+func MemoryTempDir() (string, error) {
 	const enough = 2 << 30
 	var fs syscall.Statfs_t
 	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memoryDir, &fs) != nil || fs.Bavail*uint64(fs.Bsize) < enough {

@@ -48,7 +48,7 @@ func TestCrashAtEveryFailpointOfACancellation(t *testing.T) {
 	for i, shop := range shops {
 		variants[i] = s.seller(shop).sell(shop, "Crash", "10.00", 100_000).Variants[0].ID
 	}
-	for _, point := range cancelFailpoints() {
+	for _, point := range crashPoints(cancelFailpoints()) {
 		t.Run(point, func(t *testing.T) { crashCancellation(t, s, point, shops[0], variants) })
 	}
 }

@@ -50,6 +50,18 @@ func checkoutFailpoints() map[string][]string {
 	}
 }
 
+// chaos reports whether make chaos runs, which runs all crash tests in full.
+func chaos() bool { return os.Getenv("SOUK_TEST_CHAOS") != "" }
+
+// crashPoints returns the failpoints at which a test ends souk. make test leaves out those before a step of a saga: a
+// saga is resumed there as after the step, whose result is not known then either. The tests of the order service
+// cover all of them.
+func crashPoints(points []string) []string {
+	return slices.DeleteFunc(points, func(name string) bool {
+		return !chaos() && (strings.HasPrefix(name, "checkout.before_") || strings.HasPrefix(name, "cancel.before_"))
+	})
+}
+
 // interrupted is a checkout that a crash may have interrupted.
 type interrupted struct {
 	buyer *client
@@ -180,7 +192,8 @@ func hitFailpoint(exited <-chan struct{}) bool {
 // Then every saga must end, every order be complete, and no money be moved twice.
 func TestCrashAtEveryFailpoint(t *testing.T) {
 	t.Parallel()
-	points := slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(checkoutFailpoints()))...)))
+	all := slices.Concat(slices.Collect(maps.Values(checkoutFailpoints()))...)
+	points := crashPoints(slices.Sorted(slices.Values(all)))
 	for some := range slices.Chunk(points, pointsPerSouk) {
 		t.Run("from "+some[0], func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +231,7 @@ func crashAt(t *testing.T, souk *souk, point, v string) {
 // TestCrashOfOneService ends the order, payment, product or voucher process at each failpoint of the checkout, while
 // the other services run on. souk dev restarts the process.
 func TestCrashOfOneService(t *testing.T) {
-	if os.Getenv("SOUK_TEST_CHAOS") == "" {
+	if !chaos() {
 		t.Skip("TestKillUnderLoad is the short form of this; make chaos runs it")
 	}
 	s := start(t, "split", []string{"SOUK_FAILPOINTS="})

@@ -58,7 +58,7 @@ type part struct {
 // each other over NATS.
 func deploy(t testing.TB, targets ...string) *deployment {
 	t.Helper()
-	dir, err := devstack.TempDir()
+	dir, err := devstack.MemoryTempDir()
 	require.NoError(t, err)
 	addr := freeAddr(t)
 	d := &deployment{

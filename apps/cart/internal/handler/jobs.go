@@ -71,7 +71,7 @@ const SubjectAbandoned = "evt.cart.abandoned"
 // Carts marks carts as abandoned.
 type Carts interface {
 	// Abandon marks at most limit carts that were last changed after from and not after until, and appends their events.
-	// It returns the number of carts that it looked at.
+	// It returns the number of events.
 	Abandon(
 		ctx context.Context, from, until time.Time, limit int, newEvent func(domain.Cart) (event.Event, error),
 	) (int, error)

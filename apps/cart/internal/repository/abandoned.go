@@ -23,8 +23,7 @@ var (
 )
 
 // Abandon marks at most limit carts of users as abandoned that have items and were last changed after from and not after
-// until, and appends the event of each. A version of a cart is marked once. It returns the number of carts that it
-// looked at.
+// until, and appends the event of each. A version of a cart is marked once. It returns the number of events.
 //
 // The backup names the carts, and Redis says which of them have changed since. The event of a cart that changes
 // meanwhile names the version that was abandoned.
@@ -63,8 +62,8 @@ func (s *Store) Abandon(
 		marked.Add(c.OwnerID, c.Version)
 	}
 	if len(events) == 0 {
-		return len(saved), nil
+		return 0, nil
 	}
 	_, err = s.pool.Exec(ctx, markAbandoned, append(marked.Args(), outbox.Columns(events...)...)...)
-	return len(saved), postgres.Err(err)
+	return len(events), postgres.Err(err)
 }

@@ -42,3 +42,15 @@ create table sales_day (
     cancelled_total  bigint not null,
     constraint sales_day_pkey primary key (shop_id, day, currency)
 ) with (fillfactor = 75);
+
+-- What was sold before. Their events were published long ago, or find that their order is counted.
+with counted as (
+    insert into sale_counted (shop_order_id, cancelled, day)
+    select shop_order_id, cancelled, day from sale
+    returning shop_order_id, cancelled
+)
+insert into sales_day (shop_id, day, currency, orders, pieces, goods, discounts, shipping, tax, cancelled_orders, cancelled_total)
+select s.shop_id, s.day, s.currency, sum(s.orders), sum(s.pieces), sum(s.goods), sum(s.discounts), sum(s.shipping), sum(s.tax),
+       sum(s.cancelled_orders), sum(s.cancelled_total)
+from sale s join counted c on c.shop_order_id = s.shop_order_id and c.cancelled = s.cancelled
+group by s.shop_id, s.day, s.currency;
