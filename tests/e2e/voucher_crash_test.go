@@ -11,10 +11,10 @@ import (
 	"souk/pkg/waittest"
 )
 
-// TestVoucherProcessDiesInItsTransaction kills the voucher process in a redemption or its release, between the writes,
+// TestVoucherCrashInItsTransaction kills the voucher process in a redemption or its release, between the writes,
 // before the commit and after it, while the other services run on. Every paid checkout has used the voucher once, and
 // every refused one has given it back.
-func TestVoucherProcessDiesInItsTransaction(t *testing.T) {
+func TestVoucherCrashInItsTransaction(t *testing.T) {
 	t.Parallel()
 	s := start(t, "split", []string{"SOUK_FAILPOINTS="})
 	shop := handle("crash")

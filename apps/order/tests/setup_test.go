@@ -37,12 +37,17 @@ type harness struct {
 // setup starts the service with fields of its configuration.
 func setup(t testing.TB, fields ...map[string]any) *harness {
 	t.Helper()
-	h := &harness{fakes: newFakes(), t: t}
-	opts := h.register()
+	var options []moduletest.Option
 	for _, f := range fields {
-		opts = append(opts, moduletest.Config(f))
+		options = append(options, moduletest.Config(f))
 	}
-	h.Service = moduletest.Start(t, order.Module, opts...)
+	return setupWith(t, options...)
+}
+
+func setupWith(t testing.TB, options ...moduletest.Option) *harness {
+	t.Helper()
+	h := &harness{fakes: newFakes(), t: t}
+	h.Service = moduletest.Start(t, order.Module, append(h.register(), options...)...)
 	h.client = orderv1.NewOrderServiceClient(h.Client("gateway"))
 	h.auth = orderv1.NewOrderServiceClient(h.Client("auth"))
 	h.store = repository.New(h.Pool, func() {})

@@ -2,11 +2,14 @@ package tests
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"souk/apps/product/internal/handler"
+	"souk/apps/product/internal/service"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/waittest"
 )
@@ -179,4 +182,40 @@ func TestDescriptionIsShownSanitizedAndExportedAsGiven(t *testing.T) {
 	out, err := h.client.ExportProducts(h.asOperator(), &productv1.ExportProductsRequest{})
 	require.NoError(t, err)
 	require.Equal(t, p.GetDescription(), out.GetProducts()[0].GetDescription())
+}
+
+// In a large catalogue the rarest words of a query select, and facets count what the pages show. If no product has the
+// rarest word, the others select.
+func TestRarestWordsSelectInALargeCatalogue(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.shop("s")
+	const kettles = 40
+	in := []*productv1.ImportedProduct{simple("s", "rare", "Kettle zanzibar", 1)}
+	for i := range 1200 {
+		title := fmt.Sprint("Lamp x", i)
+		if i < kettles-1 {
+			title = fmt.Sprint("Kettle x", i)
+		}
+		in = append(in, simple("s", fmt.Sprint("x", i), title, 1))
+	}
+	for some := range slices.Chunk(in, 200) {
+		h.add(some...)
+	}
+	require.NoError(t, h.store.LearnWords(t.Context()))
+	products, err := handler.New(service.New(h.store, nil, 0), nil, nil)
+	require.NoError(t, err)
+	search := func(query string) *productv1.SearchProductsResponse {
+		out, err := products.SearchProducts(t.Context(),
+			&productv1.SearchProductsRequest{Query: query, Facets: true, PageSize: 10})
+		require.NoError(t, err)
+		return out
+	}
+	_, err = h.Pool.Exec(t.Context(), `update pg_class set reltuples = 1e9 where oid = 'listing'::regclass`)
+	require.NoError(t, err)
+	require.EqualValues(t, kettles, search("kettle zanzibar").GetTotalSize(), "by either word")
+	require.NoError(t, h.store.LearnWords(t.Context()))
+	require.EqualValues(t, 1, search("kettle zanzibar").GetTotalSize(), "by the rarer word")
+	require.Len(t, search("kettle zanzibar").GetProducts(), 1)
+	require.EqualValues(t, kettles, search("kettle timbuktu").GetTotalSize(), "no product has the rarer word")
 }

@@ -51,6 +51,9 @@ type Frequencies struct {
 // Common is the share from which a word only ranks products. See also [Frequencies.Selective].
 const Common = 0.05
 
+// Uncommon is the least weight of a word that is not common.
+var Uncommon = Frequencies{Rest: Common}.Weight("") + 1
+
 // maxSelected is about how many products the selecting words of a query may have together, unless the rarest word alone
 // has more. It keeps the cost of a search the same in a catalogue of 160,000 products as in one of 16,000.
 const maxSelected = 1000
@@ -71,20 +74,19 @@ func (f Frequencies) Weight(word string) int64 {
 	return 100 + int64(100*math.Log(1/math.Min(1, math.Max(f.Of(word), 0.001))))
 }
 
-// Selective returns the least weight of the words that select products; the others only rank them. The rarest words
-// select, up to maxSelected products; the rarest of all selects in any case, unless it is common.
+// Selective returns the least weight of the words that select products; the others only rank them. Of the words as they
+// were typed, the rarest select, up to maxSelected products. The rarest of all selects in any case, unless it is common.
 func (f Frequencies) Selective(groups []Group) int64 {
-	common := Frequencies{Rest: Common}.Weight("") + 1
-	sorted := slices.Clone(groups)
+	sorted := slices.DeleteFunc(slices.Clone(groups), func(g Group) bool { return !g.Essential })
 	slices.SortStableFunc(sorted, func(a, b Group) int { return cmp.Compare(b.Weight, a.Weight) })
 	var selected float64
-	for _, g := range sorted {
+	for i, g := range sorted {
 		selected += f.Of(g.Forms[0].Word) * f.Products
-		if selected > maxSelected {
-			return max(common, min(g.Weight+1, sorted[0].Weight))
+		if selected > maxSelected && i > 0 {
+			return max(Uncommon, min(g.Weight+1, sorted[i-1].Weight))
 		}
 	}
-	return common
+	return Uncommon
 }
 
 // ParseQuery splits a query into groups. It returns none if the query has no words.

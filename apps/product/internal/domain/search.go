@@ -109,7 +109,7 @@ const maxWeight = 10_000
 //
 // Errors: invalid_argument.
 func (p Position) Validate() error {
-	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 3 || len(p.Weights) > maxGroups ||
+	bad := p.Time.Year() < 0 || p.Time.Year() > 9999 || p.Stage < 0 || p.Stage > 4 || len(p.Weights) > maxGroups ||
 		p.Terms < 0 || p.Selective < 0 || p.Selective > maxWeight ||
 		Text("pageToken", p.ID) != nil
 	for _, w := range p.Weights {

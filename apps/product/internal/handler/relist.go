@@ -21,26 +21,18 @@ type Listings interface {
 }
 
 // Relist returns a chore that refreshes the listings of changed shops, when woken and every few seconds. It also
-// applies the setting unverified_shops_sell, sell, when it has changed. While the setting is not known, what was
-// applied last stays.
+// applies the setting unverified_shops_sell, sell, to shops that were stored with another value. While the setting is
+// not known, what was applied last stays.
 func Relist(
 	listings Listings, sell func() (sell, known bool), wake chore.Wake, log *zap.Logger,
 ) func(context.Context) error {
-	last, _ := sell()
-	left := 1 // how often it is still to be applied
 	return chore.Chore{
 		Name: "refresh listings of changed shops", Every: relistInterval, Batch: 1, Wake: wake, Logger: log,
 		Pass: func(ctx context.Context, _ time.Time) (int, error) {
-			now, known := sell()
-			if now != last {
-				// A transaction that stores a shop meanwhile may have the old value. It has ended by the next pass.
-				last, left = now, 2
-			}
-			if known && left > 0 {
+			if now, known := sell(); known {
 				if err := listings.LetUnverifiedSell(ctx, now); err != nil {
 					return 0, err
 				}
-				left--
 			}
 			more, err := listings.Relist(ctx)
 			if !more {

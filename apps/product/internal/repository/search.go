@@ -19,24 +19,27 @@ import (
 const (
 	// stageAll: every word, in any form.
 	stageAll = iota
-	// stageRare: any word that selects products (domain.Frequencies.Selective).
+	// stageRare: any word that is not common.
 	stageRare
 	// stageTypo: a title with a part that looks like the query.
 	stageTypo
 	// stageAny: any word at all.
 	stageAny
+	// stageRarest: any of the rarest words (domain.Frequencies.Selective). In a large catalogue, words that are not
+	// common select too many products.
+	stageRarest
 )
 
 // stageNames are the stages' names in metrics.
-var stageNames = []string{stageAll: "all", stageRare: "rare", stageTypo: "typo", stageAny: "any"}
+var stageNames = []string{stageAll: "all", stageRare: "rare", stageTypo: "typo", stageAny: "any", stageRarest: "rarest"}
 
 // stages returns the stages in their order. In any order but relevance, a product with only some of the words could
 // stand above better ones, so the first stage requires all words.
 func stages(sort domain.Sort) []int {
 	if sort == domain.Relevance {
-		return []int{stageRare, stageTypo, stageAny}
+		return []int{stageRarest, stageRare, stageTypo, stageAny}
 	}
-	return []int{stageAll, stageRare, stageTypo, stageAny}
+	return []int{stageAll, stageRarest, stageRare, stageTypo, stageAny}
 }
 
 // typoSimilarity is the least trigram similarity, from 0 to 1, of the query and a part of a title. One wrong
@@ -73,6 +76,9 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 	}
 	selective := frequencies.Selective(groups)
 	for _, stage := range stages(search.Sort) {
+		if stage == stageRarest && selective == domain.Uncommon {
+			continue // it is stageRare
+		}
 		found, err := s.page(ctx, &statement{
 			search: search, groups: groups, stage: stage, terms: frequencies.Terms, selective: selective,
 		})
@@ -99,7 +105,9 @@ func (s *Store) page(ctx context.Context, st *statement) (domain.Found, error) {
 	if err != nil || !st.search.Facets || len(st.groups) > 0 && len(found.Documents) == 0 && st.search.After == nil {
 		return found, err
 	}
-	found.Facets, err = s.facets(ctx, &statement{search: st.search, groups: st.groups, stage: st.stage})
+	found.Facets, err = s.facets(ctx, &statement{
+		search: st.search, groups: st.groups, stage: st.stage, selective: st.selective,
+	})
 	return found, err
 }
 
@@ -168,7 +176,7 @@ type statement struct {
 	stage  int
 	// terms is the average number of terms of a product; 0: unknown.
 	terms int64
-	// selective is the least weight of the words that select products in stageRare.
+	// selective is the least weight of the words that select products in stageRarest.
 	selective int64
 	args      []any
 }
@@ -281,6 +289,10 @@ func (st *statement) matches() string {
 
 // choose returns the tsquery that selects products.
 func (st *statement) choose() string {
+	least := domain.Uncommon
+	if st.stage == stageRarest {
+		least = st.selective
+	}
 	var essential, rare, all []string
 	for _, g := range st.groups {
 		word := g.Any()
@@ -288,14 +300,14 @@ func (st *statement) choose() string {
 		if g.Essential {
 			essential = append(essential, word)
 		}
-		if g.Weight >= st.selective {
+		if g.Weight >= least {
 			rare = append(rare, word)
 		}
 	}
 	switch {
 	case st.stage == stageAll, st.stage == stageRare && len(rare) == 0:
 		return strings.Join(essential, " & ")
-	case st.stage == stageRare:
+	case st.stage == stageRare, st.stage == stageRarest:
 		return strings.Join(rare, " | ")
 	default:
 		return strings.Join(all, " | ")
