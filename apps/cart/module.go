@@ -3,6 +3,7 @@ package cart
 import (
 	"context"
 	"embed"
+	"time"
 
 	"souk/apps/cart/internal/handler"
 	"souk/apps/cart/internal/repository"
@@ -73,9 +74,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		handler.New(service.New(carts, offers, currency, p.Clock(), p.Logger())),
 	)
 	writeBack := handler.WriteBack(carts, cfg.WriteBack/4, p.Logger())
+	abandonedAfter := setting.Derive(settings, setting.CartAbandonedAfter.Of)
 	abandon := handler.Abandon(
 		carts,
-		setting.Derive(settings, setting.CartAbandonedAfter.Of).Load,
+		func() (time.Duration, bool) { return abandonedAfter.Load(), settings.Loaded() },
 		relay.Wake,
 		p.Clock(),
 		p.Logger(),

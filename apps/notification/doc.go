@@ -79,7 +79,7 @@
 //
 // While the database is away, the result of a delivery is recorded again and again until the job's timeout.
 //
-// A mailbox that is refused because it does not exist (550, 551 or 553, or their enhanced codes about mailboxes) is
+// A mailbox that is refused because it does not exist (an enhanced code such as 5.1.1) is
 // put on the suppression list for 30 days: mails to it are skipped, with that reason in the log. Operators see the
 // list, add what their provider reports, and lift suppressions. Mailboxes are named there by a keyed digest. Bounces
 // that come as mails are not read.

@@ -23,7 +23,8 @@ Changes keep it up to date by themselves. It is rebuilt after a change of how it
 		"",
 		"Derive a projection again, beside the one that serves",
 		`Derive a projection again from what it shows, whatever is wrong with it. It may run beside a busy marketplace:
-readers see the old rows until the new ones are complete, and events that arrive meanwhile count once.`,
+readers see the old rows until the new ones are committed, all at once or one by one, and events that arrive
+meanwhile count once.`,
 		"  souk projections rebuild product.search\n  souk projections rebuild product.shops --config souk.yaml",
 	)
 	rebuild.Args = oneArg("a projection, as souk projections ls prints it")

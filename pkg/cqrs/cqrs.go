@@ -14,8 +14,9 @@
 //
 // A rebuild works beside the projection that serves. Readers see the old rows until the new ones are committed: all of
 // them at once, or one by one if each row is right by itself. Events that arrive meanwhile count once. For that, a
-// rebuild first locks the projection's rows against its consumers, and then reads what it derives them from. What a
-// consumer has handled by then is part of that. What it handles later waits for the commit, and finds the new rows.
+// rebuild either compares versions, or first locks the projection's rows against its consumers, and then reads what it
+// derives them from. What a consumer has handled by then is part of that. What it handles later waits for the commit,
+// and finds the new rows.
 //
 // # Commands and queries
 //

@@ -6,11 +6,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"souk/apps/cart"
 	"souk/apps/cart/internal/domain"
+	"souk/apps/cart/internal/handler"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
@@ -34,6 +37,18 @@ func (h *harness) abandon(t *testing.T) {
 		})
 	}
 	require.NoError(t, g.Wait())
+}
+
+// The configured value is not used in place of an operator's that has not arrived yet.
+func TestNoCartIsAbandonedWhileTheSettingIsNotKnown(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	known := func() (time.Duration, bool) {
+		cancel() // one pass is enough
+		return time.Hour, false
+	}
+	noCarts := handler.Carts(nil) // the pass panics if it looks for carts
+	require.NoError(t, handler.Abandon(noCarts, known, func() {}, clock.System{}, zap.NewNop())(ctx))
 }
 
 func TestUntouchedCartsOfUsersAreAbandonedOncePerVersion(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	cartv1 "souk/gen/go/souk/cart/v1"
+	moneyv1 "souk/gen/go/souk/money/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/event"
@@ -40,10 +41,10 @@ func (h *harness) abandoned(userID string, version int64) event.Event {
 func (h *harness) fill(version int64, available bool) {
 	h.others.mu.Lock()
 	defer h.others.mu.Unlock()
-	total := money.New(1980, "BRL").ToProto()
-	h.others.carts[version] = &cartv1.Cart{Total: total, Items: []*cartv1.CartItem{
-		{Title: "Chá www.evil.example", Quantity: 2, LineTotal: total, Available: available},
-		{Title: "Gone", Quantity: 1},
+	brl := func(minor int64) *moneyv1.Money { return money.New(minor, "BRL").ToProto() }
+	h.others.carts[version] = &cartv1.Cart{Total: brl(91980), Items: []*cartv1.CartItem{
+		{Title: "Chá www.evil.example", Quantity: 2, LineTotal: brl(1980), Available: available},
+		{Title: "Sold out", Quantity: 1, LineTotal: brl(90000)},
 	}}
 }
 
@@ -60,11 +61,13 @@ func TestAbandonedCartIsMailedOnce(t *testing.T) {
 	m := h.mails("ana@example.com", 1)[0]
 	require.Equal(t, "Seu carrinho continua aqui", m.Subject)
 	require.Contains(t, m.Text, "2 x Chá  BRL 19.80")
-	require.NotContains(t, m.Text, "Gone")
+	require.NotContains(t, m.Text, "Sold out")
+	require.NotContains(t, m.Text, "919.80", "the amount is that of the tea")
 	require.NotContains(t, m.Text, "evil")
 	require.Contains(t, m.Text, "https://souk.example/v1/cart")
 	require.Equal(t, []string{"List-Unsubscribe=One-Click"}, m.Headers["List-Unsubscribe-Post"])
 	inbox := h.inbox(ana, 1)
+	require.NotContains(t, inbox.GetNotifications()[0].GetBody(), "919.80")
 	require.Equal(t, "/v1/cart", inbox.GetNotifications()[0].GetLink())
 
 	h.Deliver("cart", h.abandoned(duc, 8), h.abandoned(duc, 9), h.abandoned(duc, 10))

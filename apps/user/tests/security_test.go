@@ -2,6 +2,7 @@ package user_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,6 +59,21 @@ func TestConcurrentFirstSignInsPublishAtMostTheSecondBrowser(t *testing.T) {
 	require.Equal(t, []string{"evt.user.registered", "evt.user.new_device"}, h.Events(ann))
 	require.False(t, h.signIn(ann, fmt.Sprintf("%064d", 0)))
 	require.False(t, h.signIn(ann, fmt.Sprintf("%064d", 1)))
+}
+
+// The owner of an account gets the notice even if the address changes twice before it is sent.
+func TestFormerEmailStaysThatOfBeforeAllChanges(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	ann := h.ensure("ann", "ann@example.com", "Ann").GetUser().GetId()
+	h.ensure("ann", "mallory@example.com", "Ann")
+	h.ensure("ann", "other@example.com", "Ann")
+	res, err := h.notification.GetFormerEmail(t.Context(), &userv1.GetFormerEmailRequest{UserId: ann})
+	require.NoError(t, err)
+	require.Equal(t, "ann@example.com", res.GetEmail())
+	h.ensure("ann", "Other@Example.com", "Ann")
+	changes := slices.DeleteFunc(h.Events(ann), func(s string) bool { return s != "evt.user.email_changed" })
+	require.Len(t, changes, 2, "another case is no other mailbox")
 }
 
 func TestFormerEmailIsForNotificationOnly(t *testing.T) {

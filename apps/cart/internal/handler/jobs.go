@@ -78,15 +78,15 @@ type Carts interface {
 }
 
 // Abandon returns a chore that publishes each abandoned cart. After returns how long a cart must be unchanged; 0: none
-// is abandoned. It calls wake after it has appended events.
+// is abandoned. While the setting is not known, none is either. It calls wake after it has appended events.
 func Abandon(
-	carts Carts, after func() time.Duration, wake func(), c clock.Clock, log *zap.Logger,
+	carts Carts, after func() (age time.Duration, known bool), wake func(), c clock.Clock, log *zap.Logger,
 ) func(context.Context) error {
 	return chore.Chore{
 		Name: "find abandoned carts", Every: abandonEvery, Batch: abandonBatch, Clock: c, Logger: log,
 		Pass: func(ctx context.Context, now time.Time) (int, error) {
-			age := after()
-			if age == 0 {
+			age, known := after()
+			if age == 0 || !known {
 				return 0, nil
 			}
 			until := now.Add(-age)

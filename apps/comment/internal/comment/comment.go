@@ -84,8 +84,8 @@ type Review struct {
 	Decision    *Decision `json:"decision,omitempty"`
 	// Approved reports whether an operator has published it as it is. Reports no longer hold it then.
 	Approved bool `json:"approved,omitempty"`
-	// Announced reports whether it has been published since it was posted.
-	Announced bool `json:"announced,omitempty"`
+	// Unannounced reports whether it was never published since it was posted.
+	Unannounced bool `json:"unannounced,omitempty"`
 	// WasRejected reports whether an operator has rejected it and none has published it since. It outlives a deletion.
 	WasRejected bool `json:"wasRejected,omitempty"`
 

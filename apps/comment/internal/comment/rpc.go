@@ -127,7 +127,7 @@ func (r *RPC) post(ctx context.Context, author, shopID string, in *commentv1.Pos
 		return Review{}, err
 	}
 	v.suspect(reasons, now)
-	v.Announced = v.Status == Published
+	v.Unannounced = v.Status != Published
 	e, err := event.New(ctx, subjectPosted, v.ID, 0, now, &commentv1.ReviewPosted{
 		ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID,
 		Rating: int32(v.Rating), Status: string(v.Status),
@@ -399,7 +399,8 @@ func (r *RPC) ModerateReview(
 		if in.UpdatedAt != nil && !in.GetUpdatedAt().AsTime().Equal(v.UpdatedAt) {
 			return nil, errs.New(errs.Conflict, "the author has changed the review meanwhile")
 		}
-		if !v.moderate(d) {
+		before := v.Status
+		if !v.moderate(d) || v.Status == before {
 			return nil, nil
 		}
 		return moderated(ctx, v, r.Clock)
@@ -416,8 +417,8 @@ func (r *RPC) ModerateReview(
 
 // moderated returns the event that a review has another status.
 func moderated(ctx context.Context, v *Review, c clock.Clock) ([]event.Event, error) {
-	first := v.Status == Published && !v.Announced
-	v.Announced = v.Announced || first
+	first := v.Status == Published && v.Unannounced
+	v.Unannounced = v.Unannounced && !first
 	e, err := event.New(ctx, subjectModerated, v.ID, 0, c.Now(), &commentv1.ReviewModerated{
 		ReviewId: v.ID, ProductId: v.ProductID, ShopId: v.ShopID, AuthorId: v.AuthorID, Status: string(v.Status),
 		FirstPublished: first,

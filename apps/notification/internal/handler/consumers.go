@@ -123,7 +123,9 @@ func read(e event.Event) ([]domain.Notice, error) {
 			return nil, err
 		}
 		return []domain.Notice{{
-			Kind: domain.VoucherUsedUp, ShopID: p.GetShopId(), About: p.GetVoucherId() + ":" + e.ID,
+			// Once a day, also if an order of its last use is cancelled and placed again and again.
+			Kind: domain.VoucherUsedUp, ShopID: p.GetShopId(),
+			About: p.GetVoucherId() + ":" + e.Time.UTC().Format(time.DateOnly),
 			Items: []domain.Item{{VoucherID: p.GetVoucherId()}},
 		}}, nil
 	case "evt.shop.verified":

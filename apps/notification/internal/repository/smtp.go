@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,7 +236,7 @@ func (s *SMTP) deliver(ctx context.Context, x *session, m *mail.Msg) (begun bool
 	case mail.ErrSMTPMailFrom: // without an answer, the server has hung up before the mail began
 		return failed.ErrorCode() > 0, refused("sender", failed.ErrorCode())
 	case mail.ErrSMTPRcptTo:
-		if unknown(failed.ErrorCode(), failed.EnhancedStatusCode()) {
+		if unknown(failed.ErrorCode(), failed.Error()) {
 			return true, domain.Bounced(fmt.Sprintf("smtp: recipient refused with %d", failed.ErrorCode()))
 		}
 		return true, refused("recipient", failed.ErrorCode())
@@ -266,12 +267,12 @@ func refused(step string, code int) error {
 // are refused for what they are or who sends them.
 var noMailbox = []string{"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"}
 
-// unknown reports whether a recipient was refused because there is no such mailbox.
-func unknown(code int, enhanced string) bool {
-	if enhanced != "" {
-		return code >= 500 && slices.Contains(noMailbox, enhanced)
-	}
-	return code == 550 || code == 551 || code == 553
+// unknown reports whether a recipient was refused because there is no such mailbox. Only an enhanced code says so: a 550
+// alone may be about the sender or the server's rules, and concern all recipients.
+func unknown(code int, answer string) bool {
+	return code >= 500 && slices.ContainsFunc(noMailbox, func(enhanced string) bool {
+		return strings.Contains(answer, `"`+enhanced+" ") // go-mail quotes the text of the answer
+	})
 }
 
 // temporary returns a failure that is retried.

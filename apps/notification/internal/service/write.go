@@ -16,6 +16,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/mailbox"
+	"souk/pkg/money"
 	"souk/pkg/phone"
 	"souk/pkg/weblink"
 )
@@ -300,6 +301,17 @@ func (s *Service) readCart(ctx context.Context, n domain.Notice) (letter, error)
 	if len(c.GetItems()) == 0 {
 		return letter{}, domain.Skip("nothing in the cart can be bought")
 	}
+	totals := make([]money.Money, len(c.GetItems()))
+	for i, it := range c.GetItems() {
+		if totals[i], err = money.FromProto(it.GetLineTotal()); err != nil {
+			return letter{}, err
+		}
+	}
+	total, err := money.Sum(totals[0].Currency(), totals...)
+	if err != nil {
+		return letter{}, err
+	}
+	c.Total = total.ToProto()
 	return letter{cart: c}, nil
 }
 

@@ -10,10 +10,10 @@ import (
 	"souk/pkg/event"
 )
 
-// maxDevices is the most browsers of a user that are remembered. A new one replaces the one that was used first.
+// maxDevices is the most browsers of a user that are remembered. A new one replaces the one that was not used for the longest time.
 const maxDevices = 20
 
-// devices are the browsers with which a user has signed in, by digest, the latest new one last.
+// devices are the browsers with which a user has signed in, by digest, the one that was used last at the end.
 type devices struct {
 	UserID  string   `json:"userId"`
 	Digests []string `json:"digests"`
@@ -24,11 +24,11 @@ type devices struct {
 // Errors: conflict, unavailable.
 func (s *Store) SignedIn(ctx context.Context, userID, device string, now time.Time) (isNew bool, err error) {
 	remember := func(d *devices) ([]event.Event, error) {
-		isNew = !slices.Contains(d.Digests, device)
-		if !isNew {
+		known := len(d.Digests)
+		d.Digests = append(slices.DeleteFunc(d.Digests, func(s string) bool { return s == device }), device)
+		if isNew = len(d.Digests) > known; !isNew {
 			return nil, nil
 		}
-		d.Digests = append(d.Digests, device)
 		d.Digests = d.Digests[max(0, len(d.Digests)-maxDevices):]
 		e, err := event.New(ctx, subjectNewDevice, userID, 0, now, &userv1.NewDevice{UserId: userID})
 		return []event.Event{e}, err

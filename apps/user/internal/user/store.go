@@ -103,12 +103,12 @@ func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, 
 		return User{}, false, err
 	}
 	u = d.Value
-	u.applyIdentity(i)
+	u.applyIdentity(i, now)
 	if u == d.Value {
 		return u, false, nil
 	}
 	u, err = s.update(ctx, u.ID, now, func(u *User) error {
-		u.applyIdentity(i)
+		u.applyIdentity(i, now)
 		return nil
 	})
 	return u, false, err
@@ -136,7 +136,7 @@ func (s *Store) find(ctx context.Context, i Identity) (document.Doc[User], error
 
 func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, error) {
 	u := User{ID: id.New(id.User), Issuer: i.Issuer, Subject: i.Subject, CreatedAt: now, UpdatedAt: now}
-	u.applyIdentity(i)
+	u.applyIdentity(i, now)
 	e, err := event.New(ctx, subjectRegistered, u.ID, 1, now, &userv1.UserRegistered{UserId: u.ID})
 	if err != nil {
 		return User{}, err
@@ -160,7 +160,7 @@ func (s *Store) update(ctx context.Context, userID string, now time.Time, f func
 		u.UpdatedAt = now
 		e, err := event.New(ctx, subjectUpdated, u.ID, 0, now, &userv1.UserUpdated{UserId: u.ID})
 		events := []event.Event{e}
-		if err == nil && before.Email != "" && u.Email != before.Email {
+		if err == nil && otherMailbox(before.Email, u.Email) {
 			e, err = event.New(ctx, subjectNewEmail, u.ID, 0, now, &userv1.EmailChanged{UserId: u.ID})
 			events = append(events, e)
 		}

@@ -28,9 +28,11 @@ type User struct {
 	// Email is unset if the provider does not give one.
 	Email         string `json:"email,omitempty"`
 	EmailVerified bool   `json:"emailVerified,omitempty"`
-	// FormerEmail is the address before the last change; unset if there was none.
-	FormerEmail         string `json:"formerEmail,omitempty"`
-	FormerEmailVerified bool   `json:"formerEmailVerified,omitempty"`
+	// FormerEmail is the address before the last change; unset if there was none. Of changes within keepFormer it is the
+	// address before the first: whoever takes an account over cannot hide that from its owner by a second change.
+	FormerEmail         string    `json:"formerEmail,omitempty"`
+	FormerEmailVerified bool      `json:"formerEmailVerified,omitempty"`
+	FormerEmailAt       time.Time `json:"formerEmailAt,omitzero"`
 	// Name is OwnName if that is set, else ProviderName.
 	Name         string      `json:"name,omitempty"`
 	OwnName      string      `json:"ownName,omitempty"`
@@ -66,10 +68,10 @@ type Change struct {
 
 // applyIdentity updates the fields that the provider decides. Missing and invalid values change nothing,
 // because they could not be corrected here.
-func (u *User) applyIdentity(i Identity) {
+func (u *User) applyIdentity(i Identity, now time.Time) {
 	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
-		if u.Email != "" && u.Email != email {
-			u.FormerEmail, u.FormerEmailVerified = u.Email, u.EmailVerified
+		if otherMailbox(u.Email, email) && (u.FormerEmail == "" || now.Sub(u.FormerEmailAt) > keepFormer) {
+			u.FormerEmail, u.FormerEmailVerified, u.FormerEmailAt = u.Email, u.EmailVerified, now
 		}
 		u.Email, u.EmailVerified = email, i.EmailVerified
 	}
@@ -77,6 +79,14 @@ func (u *User) applyIdentity(i Identity) {
 		u.ProviderName = firstRunes(name, maxName)
 	}
 	u.rename()
+}
+
+// keepFormer is longer than a notice about a changed address may wait.
+const keepFormer = 7 * 24 * time.Hour
+
+// otherMailbox reports whether an address has changed by more than its case.
+func otherMailbox(before, after string) bool {
+	return before != "" && !strings.EqualFold(before, after)
 }
 
 // apply makes the user's own change.
