@@ -77,7 +77,7 @@ func database(name string) bool {
 const (
 	idleInterval = 500 * time.Millisecond
 	idleTimeout  = 20 * time.Second
-	idleCPU      = 0.15 // of one processor: the most that souk uses without load
+	idleCPU      = 0.35 // of one processor: more than the polls of all services and their databases take
 )
 
 // awaitIdle waits until souk and its databases have finished the work of earlier rows: mails, events, vacuum.
