@@ -14,8 +14,8 @@
 //
 // # Contract
 //
-// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only,
-// CreateGuest for everybody, MergeGuest for signed-in users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
+// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only, CreateGuest for
+// everybody, MergeGuest for signed-in users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
 // order.AdoptOrders. No events.
 //
 // # Sign-in

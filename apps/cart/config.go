@@ -24,7 +24,8 @@ type Config struct {
 	GuestTTL time.Duration `yaml:"guest_ttl"`
 	UserTTL  time.Duration `yaml:"user_ttl"`
 	// AbandonedAfter is how long a user's cart with items must be unchanged to be abandoned: evt.cart.abandoned is
-	// published, and the user gets a notice. Default 24 h; 0: no cart is abandoned. It is the default of a system setting.
+	// published, and the user gets a notice. Default 24 h; 0: no cart is abandoned. It is the default of a system
+	// setting.
 	AbandonedAfter time.Duration `yaml:"abandoned_after"`
 }
 

@@ -13,8 +13,8 @@ type Config struct {
 	// HoldRepeatedFrom is the number of characters from which a text holds a review if its author has used it in a
 	// review of another product. Default 20; 0: never.
 	HoldRepeatedFrom int `yaml:"hold_repeated_from"`
-	// HoldWords are words and phrases that hold a review, whatever their case: at most 10,000 of at most 100 characters,
-	// and 64 KiB together. Default none.
+	// HoldWords are words and phrases that hold a review, whatever their case: at most 10,000 of at most 100
+	// characters, and 64 KiB together. Default none.
 	HoldWords []string `yaml:"hold_words"`
 	// HoldReports is the number of reports that hold a review, at most 50. Default 5; 0: none do.
 	HoldReports int `yaml:"hold_reports"`

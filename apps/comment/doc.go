@@ -22,15 +22,15 @@
 //
 // The order service answers that at each post (FindPurchase). A copy fed by its events would need three more things to
 // be right: the products in the events, the guests' orders that users adopt, and the orders from before the copy. The
-// price is that no customer can post while the order service is away. A cancelled part of an order does not count, but a
-// review that was posted stays as it is.
+// price is that no customer can post while the order service is away. A cancelled part of an order does not count, but
+// a review that was posted stays as it is.
 //
 // # A review
 //
-// It is published, or held if the operator's rules (system settings) suspect it: a web address, a text that its author has used for
-// another product, a word of a list, many reports. An operator then publishes or rejects it. A change of its words
-// applies the rules again; only an operator ends a hold. A rejected review is held after a change. Reports do not hold
-// what an operator has published.
+// It is published, or held if the operator's rules (system settings) suspect it: a web address, a text that its author
+// has used for another product, a word of a list, many reports. An operator then publishes or rejects it. A change of
+// its words applies the rules again; only an operator ends a hold. A rejected review is held after a change. Reports do
+// not hold what an operator has published.
 //
 // There is one document for each customer and product, which a unique index ensures. To delete a review deletes what
 // it says; the document stays, so that a rejected review is held when it is posted again.

@@ -58,7 +58,8 @@ type SMSConfig struct {
 	TwilioFrom    string `yaml:"twilio_from"`
 }
 
-// PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: push messages are off.
+// PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: push
+// messages are off.
 type PushConfig struct {
 	// WebhookURL gets each message as JSON.
 	WebhookURL string `yaml:"webhook_url"`

@@ -7,7 +7,8 @@
 // # At a glance
 //
 //   - Owns: orders and their shop orders, the checkout saga
-//   - PostgreSQL: orders, shop_order, order_item, cart_claim, guest_cancel, sale_counted, sales_day, saga(_step), outbox, inbox
+//   - PostgreSQL: orders, shop_order, order_item, cart_claim, guest_cancel, sale_counted, sales_day, saga(_step),
+//     outbox, inbox
 //   - Redis: –
 //   - Consumes: evt.order.*, evt.payment.*
 //   - Publishes: evt.order.*
@@ -15,9 +16,9 @@
 // # Contract
 //
 // souk.order.v1.OrderService: QuoteCart, Checkout, GetOrder, ListOrders, CancelOrder for customers and guests;
-// ListShopOrders, GetShopOrder, GetShopSales, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop and operators;
-// CancelOrderAsOperator for operators; GetOrderForNotice for the notification service, FindPurchase for the comment
-// service. Another customer's order is not_found.
+// ListShopOrders, GetShopOrder, GetShopSales, ShipShopOrder, DeliverShopOrder, CancelShopOrder for members of the shop
+// and operators; CancelOrderAsOperator for operators; GetOrderForNotice for the notification service, FindPurchase for
+// the comment service. Another customer's order is not_found.
 //
 // # Events
 //
@@ -79,9 +80,9 @@
 // # Sales
 //
 // The projection sales shows what a shop sold on each day. It follows order's own events instead of changing with the
-// order: the row of a shop's day would make the checkouts of the shop wait for each other. An event says only that there
-// is something to count. What counts, and on which day, is in the order's rows, so events may come in any order and again.
-// A shop order counts once as sold and once as cancelled, because sale_counted has one row for each.
+// order: the row of a shop's day would make the checkouts of the shop wait for each other. An event says only that
+// there is something to count. What counts, and on which day, is in the order's rows, so events may come in any order
+// and again. A shop order counts once as sold and once as cancelled, because sale_counted has one row for each.
 //
 // # Limits
 //

@@ -17,8 +17,8 @@ type Config struct {
 	Provider string `yaml:"provider"`
 	// ProviderTimeout bounds one call to the payment provider. Default 5 s; 0 is refused.
 	ProviderTimeout time.Duration `yaml:"provider_timeout"`
-	// ForgetRefusedAfter is how long payments are kept that failed or were voided, and tombstones. Default 720h; 0 keeps
-	// them for ever; otherwise at least 168h, because a saga is kept that long and may ask about its payment.
+	// ForgetRefusedAfter is how long payments are kept that failed or were voided, and tombstones. Default 720h; 0
+	// keeps them for ever; otherwise at least 168h, because a saga is kept that long and may ask about its payment.
 	ForgetRefusedAfter time.Duration `yaml:"forget_refused_after"`
 	// Reconcile configures the reconciliation of payments with an open outcome.
 	Reconcile ReconcileConfig `yaml:"reconcile"`

@@ -9,8 +9,8 @@ import (
 
 // Config is the section "shop" of the configuration. Its fields are the defaults of system settings.
 type Config struct {
-	// MaxPerUser is the most shops that a user is a member of. Default 20; from 1 to 1000000. Shops that operators create do
-	// not count until a user accepts an invitation to them.
+	// MaxPerUser is the most shops that a user is a member of. Default 20; from 1 to 1000000. Shops that operators
+	// create do not count until a user accepts an invitation to them.
 	MaxPerUser int `yaml:"max_per_user"`
 	// MaxMembers is the most members and open invitations of a shop. Default 50; from 1 to
 	// 1000000.

@@ -13,9 +13,9 @@
 //
 // # Contract
 //
-// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser and SearchUsers for operators,
-// BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and subject identify a user. Two
-// identities with one e-mail address are two users, because an address proves nothing.
+// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser and SearchUsers for operators, BatchGetUsers for
+// other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
+// subject identify a user. Two identities with one e-mail address are two users, because an address proves nothing.
 //
 // # Who decides a field
 //
@@ -25,8 +25,8 @@
 //
 // # Events
 //
-// Published: evt.user.registered, .updated, .email_changed, .new_device. The aggregate is the user, its version the document's
-// revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: none.
+// Published: evt.user.registered, .updated, .email_changed, .new_device. The aggregate is the user, its version the
+// document's revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: none.
 //
 // # Data
 //

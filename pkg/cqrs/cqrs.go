@@ -48,10 +48,11 @@ type Projection struct {
 	Name string
 	// Shows says in a few words what the projection shows.
 	Shows string
-	// Consumers are the purposes of the service's durable consumers that keep the projection up to date. Empty: it changes
-	// in the transactions of what it shows.
+	// Consumers are the purposes of the service's durable consumers that keep the projection up to date. Empty: it
+	// changes in the transactions of what it shows.
 	Consumers []string
-	// Source is the service whose states a rebuild reads. "": the projection's own service has all that a rebuild needs.
+	// Source is the service whose states a rebuild reads. "": the projection's own service has all that a rebuild
+	// needs.
 	Source string
 	// Unit is what Rebuild counts, such as "products".
 	Unit string

@@ -10,9 +10,9 @@
 //		},
 //	})
 //
-// A write changes one document, atomically. The events that are passed to it are written with it and get into the outbox in
-// the order of the document's revisions. They are about the document: their aggregate is its identifier, and their version
-// becomes its revision. There is no transaction over several documents.
+// A write changes one document, atomically. The events that are passed to it are written with it and get into the
+// outbox in the order of the document's revisions. They are about the document: their aggregate is its identifier, and
+// their version becomes its revision. There is no transaction over several documents.
 //
 // A document has a revision that each write increments; [Collection.Replace] refuses a stale one.
 //
@@ -21,16 +21,16 @@
 //
 // # Backends
 //
-// Documents are in PostgreSQL ([Open]) or in MongoDB ([OpenMongo]). Package documenttest specifies collections
-// as a test suite that both must pass. PostgreSQL passes it in make test, MongoDB with SOUK_TEST_MONGODB_URL, and FerretDB
+// Documents are in PostgreSQL ([Open]) or in MongoDB ([OpenMongo]). Package documenttest specifies collections as a
+// test suite that both must pass. PostgreSQL passes it in make test, MongoDB with SOUK_TEST_MONGODB_URL, and FerretDB
 // all but its part about writers at the same time (make ferretdb): its conditional updates are not atomic.
 //
 // In PostgreSQL, events are appended to the outbox in the statement of the write. In MongoDB they are written into the
 // document, and [Mongo.Run] moves them to the outbox in the service's PostgreSQL, each at least once (docs/adr/0017).
-// Further differences: PostgreSQL refuses an index's values of more than 2.7 kB with too_large. MongoDB counts the values
-// of indexes and waiting events towards a document's size. It finds a document by a new index only once Ensure has written
-// the keys, so a process of an older version should not run on meanwhile; and it knows Unicode's case folding by the Go
-// program's tables, PostgreSQL by ICU's.
+// Further differences: PostgreSQL refuses an index's values of more than 2.7 kB with too_large. MongoDB counts the
+// values of indexes and waiting events towards a document's size. It finds a document by a new index only once Ensure
+// has written the keys, so a process of an older version should not run on meanwhile; and it knows Unicode's case
+// folding by the Go program's tables, PostgreSQL by ICU's.
 package document
 
 import (

@@ -87,8 +87,8 @@ func (m *Mongo) Close(ctx context.Context) error { return mongoErr(m.client.Disc
 // Errors: unavailable, timeout.
 func (m *Mongo) Ready(ctx context.Context) error { return mongoErr(m.client.Ping(ctx, nil)) }
 
-// Run moves events of documents to the outbox until ctx ends: soon after a write of this process, and twice a second for
-// those of processes that died.
+// Run moves events of documents to the outbox until ctx ends: soon after a write of this process, and twice a second
+// for those of processes that died.
 func (m *Mongo) Run(ctx context.Context) error {
 	return chore.Chore{
 		Name: "move events of documents to the outbox", Every: moveEvery, Batch: moveBatch, Wake: m.wake,
@@ -101,9 +101,9 @@ func (m *Mongo) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// Move moves events of documents to the outbox, at most those of 100 documents of each collection, and returns the number
-// of documents. A document's events get there in order. If the process dies before their removal from the document,
-// they get there again; consumers know them by their IDs.
+// Move moves events of documents to the outbox, at most those of 100 documents of each collection, and returns the
+// number of documents. A document's events get there in order. If the process dies before their removal from the
+// document, they get there again; consumers know them by their IDs.
 //
 // Errors: unavailable, timeout.
 func (m *Mongo) Move(ctx context.Context) (int, error) {
@@ -230,8 +230,8 @@ func forget(ctx context.Context, c *mongo.Collection, d mongoDoc) error {
 
 const lockMove = "document.move" // hashed into the key of the advisory lock
 
-// locked calls f while no other process moves events. If one does, it calls nothing. It holds a session advisory lock, as
-// the relay does, because events must not be read before, and appended after, another process removes them: an older
+// locked calls f while no other process moves events. If one does, it calls nothing. It holds a session advisory lock,
+// as the relay does, because events must not be read before, and appended after, another process removes them: an older
 // event would follow a younger one.
 func (m *Mongo) locked(ctx context.Context, f func(*pgxpool.Conn) error) (err error) {
 	conn, err := m.o.Outbox.Acquire(ctx)

@@ -36,7 +36,8 @@ type Flag struct {
 	Description string `json:"description,omitempty"`
 	// Enabled is false if rules and rollout don't apply: everyone gets DefaultVariant.
 	Enabled bool `json:"enabled"`
-	// Variants are the values by name: all booleans, all texts, all numbers or all objects, as encoding/json reads them.
+	// Variants are the values by name: all booleans, all texts, all numbers or all objects, as encoding/json reads
+	// them.
 	Variants map[string]any `json:"variants"`
 	// DefaultVariant is for everyone for whom neither a rule nor the rollout decides.
 	DefaultVariant string `json:"defaultVariant"`

@@ -10,8 +10,8 @@ import (
 	"souk/pkg/errs"
 )
 
-// Attributes of an OpenFeature evaluation context beside its targeting key, which is a [Target]'s ID. Roles is a text or
-// a list of texts.
+// Attributes of an OpenFeature evaluation context beside its targeting key, which is a [Target]'s ID. Roles is a text
+// or a list of texts.
 const (
 	AttributeRoles   = "roles"
 	AttributeCountry = "country"

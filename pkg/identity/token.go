@@ -208,8 +208,8 @@ func checkMethod(signed, called string) error {
 	return nil
 }
 
-// VerifyAssertion returns the actor of the assertion for a call of the method. An assertion of a Signer made by v needs no signature; for any
-// other it verifies the token.
+// VerifyAssertion returns the actor of the assertion for a call of the method. An assertion of a Signer made by v needs
+// no signature; for any other it verifies the token.
 //
 // Errors: those of [Verifier.Verify] and [Assertion.Token].
 func (v *Verifier) VerifyAssertion(a *Assertion, method string) (Actor, error) {

@@ -13,9 +13,9 @@
 // # Jobs or chores
 //
 // Use a job for one piece of work that must happen: a delivery, a mail at a later time. It has a row, attempts, and an
-// operator who can see it and run it again (souk jobs). Use package chore for a pass over whatever is due that is repeated
-// every second or so, such as a relay or a sweep of reservations: a row for each pass would cost more than the pass, and
-// the next one makes up for one that failed.
+// operator who can see it and run it again (souk jobs). Use package chore for a pass over whatever is due that is
+// repeated every second or so, such as a relay or a sweep of reservations: a row for each pass would cost more than the
+// pass, and the next one makes up for one that failed.
 //
 // A job runs again if its process dies after the work and before the job is marked as completed. So its effect
 // must be idempotent, or be written in one transaction with river.JobCompleteTx.

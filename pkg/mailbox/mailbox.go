@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Digest returns a digest of the mailbox of an e-mail address. Spellings of one mailbox have the same digest: case, what
-// follows a plus sign, and dots at Gmail. Different kinds of mailboxes have different digests.
+// Digest returns a digest of the mailbox of an e-mail address. Spellings of one mailbox have the same digest: case,
+// what follows a plus sign, and dots at Gmail. Different kinds of mailboxes have different digests.
 func Digest(kind, address string) []byte {
 	local, host, _ := strings.Cut(strings.ToLower(address), "@")
 	local, _, _ = strings.Cut(local, "+")

@@ -30,8 +30,8 @@ type Module struct {
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].
 	// "" means none.
 	Invariants string
-	// LateInvariants are further ones, by the schema or table without which they are not checked. The service creates it
-	// when it starts, not by its migrations.
+	// LateInvariants are further ones, by the schema or table without which they are not checked. The service creates
+	// it when it starts, not by its migrations.
 	LateInvariants map[string]string
 	// Documents is set if the service keeps documents: see [Platform.Documents]. Its LateInvariants are then those of
 	// documents in PostgreSQL.

@@ -223,8 +223,8 @@ func (p *Platform) checkSchema(ctx context.Context) error {
 	return postgres.Err(migration.Check(ctx, pool, p.sets...))
 }
 
-// Documents opens the module's own document store: in MongoDB if documents.url is set, or else in the module's database.
-// The platform moves the events of documents in MongoDB to the module's outbox.
+// Documents opens the module's own document store: in MongoDB if documents.url is set, or else in the module's
+// database. The platform moves the events of documents in MongoDB to the module's outbox.
 func (p *Platform) Documents(ctx context.Context) (*document.Store, error) {
 	if !p.docs {
 		return nil, errs.New(errs.Internal, "the module %s keeps documents: set Documents", p.name)

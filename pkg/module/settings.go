@@ -72,8 +72,8 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 
 // DocumentsConfig says where the services keep documents.
 type DocumentsConfig struct {
-	// URL of MongoDB: mongodb://… or mongodb+srv://…. "{service}" stands for the service's name, which is also that of its
-	// database, and "{password}" for its password. Default: empty, which means the service's PostgreSQL.
+	// URL of MongoDB: mongodb://… or mongodb+srv://…. "{service}" stands for the service's name, which is also that of
+	// its database, and "{password}" for its password. Default: empty, which means the service's PostgreSQL.
 	URL string `yaml:"url"`
 	// Passwords are the passwords of the services' users in MongoDB, by service name.
 	Passwords map[string]string `yaml:"passwords"`
@@ -87,8 +87,8 @@ func (c DocumentsConfig) Validate() error {
 	return nil
 }
 
-// Open opens a service's documents in MongoDB. Their events go to the outbox of a PostgreSQL database; wake is called when
-// some got there. It returns nil if documents are kept in PostgreSQL. The caller closes it.
+// Open opens a service's documents in MongoDB. Their events go to the outbox of a PostgreSQL database; wake is called
+// when some got there. It returns nil if documents are kept in PostgreSQL. The caller closes it.
 //
 // Errors: invalid_argument (the URL).
 func (c DocumentsConfig) Open(

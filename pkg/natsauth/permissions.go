@@ -4,7 +4,8 @@
 // about the token, [Respond] answers, and the process may do what these services may, and nothing else:
 //
 //   - answer calls of the service's own methods, in its queue group
-//   - call the methods whose contracts name the service; the gateway calls those that have no services in their contract
+//   - call the methods whose contracts name the service; the gateway calls those that have no services in their
+//     contract
 //   - publish the service's own events, and dead letters of its consumers
 //   - use the durable consumers of the service, which package outbox's Provisioner has created
 //   - receive answers under the service's own inbox prefix
@@ -35,8 +36,8 @@ const Operator = "operator"
 // responseTimeout is how long a service may take to answer a call: more than any method may take.
 const responseTimeout = 2 * time.Minute
 
-// Permission is what a service may publish and subscribe to. Subjects may have wildcards; a subscription that belongs to
-// a queue group names it behind a space.
+// Permission is what a service may publish and subscribe to. Subjects may have wildcards; a subscription that belongs
+// to a queue group names it behind a space.
 type Permission struct {
 	Publish, Subscribe []string
 	// Respond reports whether it may answer messages that it has received.

@@ -109,8 +109,8 @@ func Derive[T any](c *Client, f func(Values) T) *View[T] {
 	return v
 }
 
-// OnChange calls f whenever values were loaded that differ from those before, after all views have them. F must not call
-// the client.
+// OnChange calls f whenever values were loaded that differ from those before, after all views have them. F must not
+// call the client.
 func (c *Client) OnChange(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,8 +19,8 @@ type inboxJSON struct {
 	UnreadCount   int
 }
 
-// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language, by
-// push, and as a text message. The link in the mail ends such mails. Then the customer abandons a cart.
+// TestCustomerIsNotified goes the way of a notice: into the inbox and its stream, by mail in the customer's language,
+// by push, and as a text message. The link in the mail ends such mails. Then the customer abandons a cart.
 func TestCustomerIsNotified(t *testing.T) {
 	t.Parallel()
 	s := start(t, "inprocess", nil)

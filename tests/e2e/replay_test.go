@@ -233,8 +233,8 @@ func (c *customer) replayOne(m *marketplace, o replayOrder, variants map[string]
 	return total, got.Order.ID, nil
 }
 
-// searchQuality measures the search on queries with judged results. The product service has a test that compares it with
-// what PostgreSQL does by itself.
+// searchQuality measures the search on queries with judged results. The product service has a test that compares it
+// with what PostgreSQL does by itself.
 func searchQuality(t *testing.T, s *souk, dir string) {
 	relevant := map[string]map[string]bool{} // query to handles
 	for _, q := range table(t, dir, "pricerunner", "qrels.csv") {

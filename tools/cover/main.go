@@ -5,8 +5,8 @@
 //
 // The code of pkg, apps, cmd and tools counts, with the test helpers among them, such as pkg/pgtest. Files that are
 // marked as generated and the templates of servicegen don't count. A statement is covered if any test executes it: also
-// a test of another package, and also in a souk process that a test of tests/e2e has started and that ended by itself. A
-// killed process reports nothing.
+// a test of another package, and also in a souk process that a test of tests/e2e has started and that ended by itself.
+// A killed process reports nothing.
 package main
 
 import (
@@ -61,8 +61,8 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	packages := strings.Join(counted, ",")
-	// With this variable tests/e2e builds souk with coverage, and its processes write there. It cannot be GOCOVERDIR, which
-	// go test sets.
+	// With this variable tests/e2e builds souk with coverage, and its processes write there. It cannot be GOCOVERDIR,
+	// which go test sets.
 	env := append(os.Environ(), "SOUK_TEST_COVERDIR="+processes)
 	profile := filepath.Join(dir, "tests.txt")
 	args := append([]string{"test", "-timeout=60m", "-coverpkg=" + packages, "-coverprofile=" + profile}, tested...)

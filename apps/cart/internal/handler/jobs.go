@@ -19,8 +19,8 @@ const (
 	// abandonEvery is the poll interval for abandoned carts, and abandonBatch the most carts of a pass.
 	abandonEvery = 5 * time.Second
 	abandonBatch = 200
-	// abandonWithin is how long a cart is looked for after its time, so that nobody gets a notice of all old carts when
-	// the setting is switched on.
+	// abandonWithin is how long a cart is looked for after its time, so that no customer gets a notice of an old cart
+	// when the setting is switched on.
 	abandonWithin = 3 * 24 * time.Hour
 	// lastWriteBack bounds the write-back at a shutdown.
 	lastWriteBack = 5 * time.Second
@@ -70,8 +70,8 @@ const SubjectAbandoned = "evt.cart.abandoned"
 
 // Carts marks carts as abandoned.
 type Carts interface {
-	// Abandon marks at most limit carts that were last changed after from and not after until, and appends their events.
-	// It returns the number of events.
+	// Abandon marks at most limit carts that were last changed after from and not after until, and appends their
+	// events. It returns the number of events.
 	Abandon(
 		ctx context.Context, from, until time.Time, limit int, newEvent func(domain.Cart) (event.Event, error),
 	) (int, error)

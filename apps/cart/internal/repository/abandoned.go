@@ -22,8 +22,8 @@ var (
 	markAbandoned = outbox.WithEvents(markAbandonedSQL, 2)
 )
 
-// Abandon marks at most limit carts of users as abandoned that have items and were last changed after from and not after
-// until, and appends the event of each. A version of a cart is marked once. It returns the number of events.
+// Abandon marks at most limit carts of users as abandoned that have items and were last changed after from and not
+// after until, and appends the event of each. A version of a cart is marked once. It returns the number of events.
 //
 // The backup names the carts, and Redis says which of them have changed since. The event of a cart that changes
 // meanwhile names the version that was abandoned.

@@ -90,7 +90,8 @@ const (
 	Push  Channel = "push"
 )
 
-// Item is a line of a notice: an order or shop order, a variant whose stock is low, or what a notice to a user is about.
+// Item is a line of a notice: an order or shop order, a variant whose stock is low, or what a notice to a user is
+// about.
 type Item struct {
 	// UserID is the user whom the notice goes to.
 	UserID string `json:"user_id,omitempty"`

@@ -263,12 +263,12 @@ func refused(step string, code int) error {
 	return domain.Temporary("smtp: " + step + " failed: the connection broke")
 }
 
-// noMailbox are the enhanced codes (RFC 3463) of mailboxes that do not exist or are disabled, and not those of mails that
-// are refused for what they are or who sends them.
+// noMailbox are the enhanced codes (RFC 3463) of mailboxes that do not exist or are disabled, and not those of mails
+// that are refused for what they are or who sends them.
 var noMailbox = []string{"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"}
 
-// unknown reports whether a recipient was refused because there is no such mailbox. Only an enhanced code says so: a 550
-// alone may be about the sender or the server's rules, and concern all recipients.
+// unknown reports whether a recipient was refused because there is no such mailbox. Only an enhanced code says so: a
+// 550 alone may be about the sender or the server's rules, and concern all recipients.
 func unknown(code int, answer string) bool {
 	return code >= 500 && slices.ContainsFunc(noMailbox, func(enhanced string) bool {
 		return strings.Contains(answer, `"`+enhanced+" ") // go-mail quotes the text of the answer

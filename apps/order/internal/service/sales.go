@@ -18,7 +18,8 @@ const (
 // Sales returns what a shop sold, by day and currency. shop is an ID or a handle. first and last are dates such as
 // 2026-11-29. An empty last is today, and an empty first makes a range of 30 days.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither a member of the shop nor an operator), unavailable.
+// Errors: invalid_argument, not_found (also if the caller is neither a member of the shop nor an operator),
+// unavailable.
 func (s *Service) Sales(ctx context.Context, shop, first, last string) ([]domain.SalesDay, error) {
 	to := s.Clock.Now().UTC().Truncate(24 * time.Hour)
 	var err error

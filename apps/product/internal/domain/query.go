@@ -75,7 +75,8 @@ func (f Frequencies) Weight(word string) int64 {
 }
 
 // Selective returns the least weight of the words that select products; the others only rank them. Of the words as they
-// were typed, the rarest select, up to maxSelected products. The rarest of all selects in any case, unless it is common.
+// were typed, the rarest select, up to maxSelected products. The rarest of all selects in any case, unless it is
+// common.
 func (f Frequencies) Selective(groups []Group) int64 {
 	sorted := slices.DeleteFunc(slices.Clone(groups), func(g Group) bool { return !g.Essential })
 	slices.SortStableFunc(sorted, func(a, b Group) int { return cmp.Compare(b.Weight, a.Weight) })

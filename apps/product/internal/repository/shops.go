@@ -95,8 +95,8 @@ var lockShopRefs string
 // RebuildShops stores the shops that states calls its function with, whatever the versions of the copies, in one
 // transaction. It returns their number. A copy of a shop that states does not name stays, until the shop's next event.
 //
-// The shops are read under a lock that lets nobody else store one. So what was stored before is part of what is read, and
-// an event that arrives meanwhile is compared with what was read.
+// The shops are read under a lock that keeps other transactions from storing one. So what was stored before is part of
+// what is read, and an event that arrives meanwhile is compared with what was read.
 func (s *Store) RebuildShops(
 	ctx context.Context, states func(ctx context.Context, save func(domain.Shop) error) (int, error),
 ) (n int, err error) {
@@ -115,8 +115,8 @@ func (s *Store) RebuildShops(
 	return n, err
 }
 
-// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified shops
-// can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
+// LetUnverifiedSell applies the setting unverified_shops_sell to the shops that are stored. From then on unverified
+// shops can or can't sell; their listings are marked, and [Store.Relist] refreshes them.
 func (s *Store) LetUnverifiedSell(ctx context.Context, sell bool) error {
 	return postgres.Err(s.q.LetUnverifiedSell(ctx, sell))
 }

@@ -114,7 +114,8 @@ func (r *RPC) UpdateSetting(
 
 // RollbackSetting gives a system setting the value of an earlier version again.
 //
-// Errors: not_found, invalid_argument (the version is not kept, or its value is no longer valid), conflict, unavailable.
+// Errors: not_found, invalid_argument (the version is not kept, or its value is no longer valid), conflict,
+// unavailable.
 func (r *RPC) RollbackSetting(
 	ctx context.Context, in *settingsv1.RollbackSettingRequest,
 ) (*settingsv1.RollbackSettingResponse, error) {

@@ -65,8 +65,8 @@ func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*sho
 
 // RemoveMember ends a membership.
 //
-// Errors: not_found, forbidden (the caller removes another member, and is staff, or the shop is suspended), conflict (the
-// last owner).
+// Errors: not_found, forbidden (the caller removes another member, and is staff, or the shop is suspended), conflict
+// (the last owner).
 func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
 	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, req.GetShopId(), memberID(ctx), req.GetUserId())
 }

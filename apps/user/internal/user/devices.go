@@ -10,7 +10,8 @@ import (
 	"souk/pkg/event"
 )
 
-// maxDevices is the most browsers of a user that are remembered. A new one replaces the one that was not used for the longest time.
+// maxDevices is the most browsers of a user that are remembered. A new one replaces the one that was not used for the
+// longest time.
 const maxDevices = 20
 
 // devices are the browsers with which a user has signed in, by digest, the one that was used last at the end.

@@ -28,8 +28,8 @@ type User struct {
 	// Email is unset if the provider does not give one.
 	Email         string `json:"email,omitempty"`
 	EmailVerified bool   `json:"emailVerified,omitempty"`
-	// FormerEmail is the address before the last change; unset if there was none. Of changes within keepFormer it is the
-	// address before the first: an attacker cannot hide a change from the account's owner by a second one.
+	// FormerEmail is the address before the last change; unset if there was none. Of changes within keepFormer it is
+	// the address before the first: an attacker cannot hide a change from the account's owner by a second one.
 	FormerEmail         string    `json:"formerEmail,omitempty"`
 	FormerEmailVerified bool      `json:"formerEmailVerified,omitempty"`
 	FormerEmailAt       time.Time `json:"formerEmailAt,omitzero"`

@@ -1,5 +1,5 @@
-// Package domain has the rules of webhooks: their addresses and events, when a message is retried, and when a webhook is
-// disabled. It does no I/O.
+// Package domain has the rules of webhooks: their addresses and events, when a message is retried, and when a webhook
+// is disabled. It does no I/O.
 package domain
 
 import (

@@ -74,7 +74,8 @@ var payloads = func() map[string]func() proto.Message {
 	return all
 }()
 
-// Read returns what an event says to webhooks: all of it to those of the marketplace, and to each shop what concerns it.
+// Read returns what an event says to webhooks: all of it to those of the marketplace, and to each shop what concerns
+// it.
 func Read(e event.Event) ([]domain.Message, error) {
 	newPayload := payloads[e.Type]
 	if newPayload == nil {

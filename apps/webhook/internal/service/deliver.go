@@ -24,8 +24,8 @@ const FailAfterPost = "webhook.after_post"
 // maxAnswer is how much of an answer's body is read, so that its connection can be used again. It is not kept.
 const maxAnswer = 1 << 10
 
-// Deliver makes an attempt at a round of a delivery. It returns when to call it again; 0: the round has ended. A process
-// that dies after the attempt makes it again, with the same webhook-id.
+// Deliver makes an attempt at a round of a delivery. It returns when to call it again; 0: the round has ended. A
+// process that dies after the attempt makes it again, with the same webhook-id.
 //
 // Errors: unavailable, internal.
 func (s *Service) Deliver(ctx context.Context, deliveryID string, round int) (again time.Duration, err error) {

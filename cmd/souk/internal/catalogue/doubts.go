@@ -39,8 +39,8 @@ func (d *doubts) add(handle string, beside []string) {
 // about reports whether a row of the product with the handle may have been rejected.
 func (d *doubts) about(handle string) bool { return d.all || d.handles[plain(handle)] }
 
-// findDoubts reads the whole file before anything of it is replaced, and returns a reader from its beginning. It creates
-// missing shops as the import does.
+// findDoubts reads the whole file before anything of it is replaced, and returns a reader from its beginning. It
+// creates missing shops as the import does.
 func (im *importer) findDoubts(
 	ctx context.Context, reader *productcsv.Reader, file *os.File,
 ) (*productcsv.Reader, error) {

@@ -67,9 +67,9 @@ func decoded(r io.Reader, e encoding.Encoding) *bufio.Reader {
 }
 
 // isWindows reports whether text without a byte order mark is Windows-1252, not UTF-8: it has bytes that are not UTF-8,
-// and no line that has characters of several bytes is UTF-8. Such a line is hardly ever Windows-1252 by chance, although
-// some bytes of a line may be. In case of doubt rows are rejected, not garbled. It reads until it is clear, at most to
-// the end.
+// and no line that has characters of several bytes is UTF-8. Such a line is hardly ever Windows-1252 by chance,
+// although some bytes of a line may be. In case of doubt rows are rejected, not garbled. It reads until it is clear, at
+// most to the end.
 func isWindows(r io.Reader) (bool, error) {
 	in := bufio.NewReaderSize(r, peeked)
 	windows, valid, invalid := false, false, false // the last two are of the line

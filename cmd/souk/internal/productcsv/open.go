@@ -35,9 +35,9 @@ func OneShop() Option { return func(r *Reader) { r.oneShop = true } }
 // NewReader reads the header and returns a Reader. Prices are in currency unless a row has a Currency.
 //
 // The file may be UTF-8, UTF-16 or Windows-1252, and separated by commas, semicolons, tabs or vertical bars. Its lines
-// may end with a line feed, a carriage return or both. If it can seek, it is read twice: all of it decides whether it is
-// Windows-1252, otherwise its beginning, and rows of a product that do not stand together are joined, otherwise they are
-// products of their own.
+// may end with a line feed, a carriage return or both. If it can seek, it is read twice: all of it decides whether it
+// is Windows-1252, otherwise its beginning, and rows of a product that do not stand together are joined, otherwise they
+// are products of their own.
 //
 // Errors: invalid (the file is not a product CSV, or the currency is unknown).
 func NewReader(file io.Reader, currency string, options ...Option) (*Reader, error) {

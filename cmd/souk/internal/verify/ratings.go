@@ -30,8 +30,8 @@ func (r rating) agrees(other rating) bool {
 	return r.Count == other.Count && math.Abs(r.Average-other.Average) < 0.01
 }
 
-// ratings checks that the catalogue shows what the reviews add up to. A product whose reviews change counts as wrong only
-// if the catalogue still differs after RecheckDelay from a rating that has not changed.
+// ratings checks that the catalogue shows what the reviews add up to. A product whose reviews change counts as wrong
+// only if the catalogue still differs after RecheckDelay from a rating that has not changed.
 func (s Sources) ratings(ctx context.Context) (Check, error) {
 	c := Check{Name: "ratings_shown", Rule: "the catalogue shows what the reviews of a product add up to"}
 	checked, suspects, err := s.differing(ctx)
