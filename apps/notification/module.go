@@ -17,7 +17,6 @@ import (
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
-	"souk/pkg/chore"
 	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
@@ -43,10 +42,7 @@ var Module = module.Module{
 // Failpoints lists the points at which tests stop the process.
 func Failpoints() []string { return []string{service.FailAfterSend} }
 
-// forgetEvery is the poll interval for what is not kept any more, and forgetBatch the most that one statement deletes.
 const (
-	forgetEvery = 10 * time.Minute
-	forgetBatch = 1000
 	// keepNotifications is how long an inbox keeps a notification.
 	keepNotifications = 90 * 24 * time.Hour
 	// keepNotices is how long the log of deliveries is kept. It must exceed the retention of events, or a replayed one
@@ -143,6 +139,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			string(domain.Inbox): cfg.Concurrency, string(domain.SMS): cfg.Concurrency,
 			string(domain.Push): cfg.Concurrency,
 		},
+		Retention:   retention(store),
 		Timeout:     service.JobTimeout(cfg.Timeout),
 		RescueAfter: service.JobTimeout(cfg.Timeout) + rescueGrace,
 		Cooldown:    cooldown,
@@ -174,29 +171,25 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	forgetting := func(
-		name string, age time.Duration, forget func(context.Context, time.Time, int) (int, error),
-	) module.Runnable {
-		c := chore.Chore{
-			Name: name, Every: forgetEvery, Batch: forgetBatch, Clock: p.Clock(), Logger: p.Logger(),
-			Pass: func(ctx context.Context, now time.Time) (int, error) {
-				return forget(ctx, now.Add(-age), forgetBatch)
-			},
-		}
-		return module.Func(c.Run)
-	}
 	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
 		Suppressions: store, Mailboxes: mailboxes,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
-	return module.Group(settings, relay, orders, shops, customers,
-		forgetting("forget recipients", time.Hour, store.ForgetRecipients),
-		forgetting("forget notifications", keepNotifications, store.ForgetNotifications),
-		forgetting("forget suppressions", 0, store.ForgetSuppressions),
-		forgetting("forget notices", keepNotices, store.ForgetNotices),
-		module.Func(func(ctx context.Context) error {
-			defer post.Close()
-			return runner.Run(ctx)
-		})), nil
+	return module.Group(settings, relay, orders, shops, customers, module.Func(func(ctx context.Context) error {
+		defer post.Close()
+		return runner.Run(ctx)
+	})), nil
+}
+
+func retention(s *repository.Store) []jobs.Retention {
+	return []jobs.Retention{
+		{Name: "forget_recipients", Queue: repository.QueueNotice, Keep: time.Hour, Forget: s.ForgetRecipients},
+		{
+			Name: "forget_notifications", Queue: repository.QueueNotice, Keep: keepNotifications,
+			Forget: s.ForgetNotifications,
+		},
+		{Name: "forget_suppressions", Queue: repository.QueueNotice, Forget: s.ForgetSuppressions},
+		{Name: "forget_notices", Queue: repository.QueueNotice, Keep: keepNotices, Forget: s.ForgetNotices},
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"souk/apps/webhook/internal/service"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	webhookv1 "souk/gen/go/souk/webhook/v1"
-	"souk/pkg/chore"
 	"souk/pkg/httpclient"
 	"souk/pkg/jobs"
 	"souk/pkg/module"
@@ -77,6 +76,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	runner, err := jobs.New(pool, jobs.Options{
 		Workers:     repository.Workers(p.Clock(), svc.Deliver),
 		Queues:      map[string]int{repository.Queue: cfg.Concurrency},
+		Retention:   retention(cfg, store),
 		Timeout:     cfg.Timeout + jobGrace,
 		RescueAfter: cfg.Timeout + jobGrace + rescueGrace,
 		Cooldown:    cooldown,
@@ -94,9 +94,17 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	webhookv1.RegisterWebhookServiceServer(p.Server(), handler.New(svc))
-	forget := chore.Forget("forget webhook deliveries", cfg.KeepDeliveries, store.Forget, p.Clock(), p.Logger())
-	return module.Group(events, module.Func(forget.Run), module.Func(func(ctx context.Context) error {
+	return module.Group(events, module.Func(func(ctx context.Context) error {
 		defer client.CloseIdleConnections()
 		return runner.Run(ctx)
 	})), nil
+}
+
+func retention(cfg Config, s *repository.Store) []jobs.Retention {
+	if cfg.KeepDeliveries == 0 {
+		return nil
+	}
+	return []jobs.Retention{{
+		Name: "forget_webhook_deliveries", Queue: repository.Queue, Keep: cfg.KeepDeliveries, Forget: s.Forget,
+	}}
 }

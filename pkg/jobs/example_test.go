@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -10,21 +9,20 @@ import (
 	"souk/pkg/jobs"
 )
 
-type sweep struct{}
+type mailing struct{}
 
-func (sweep) Kind() string { return "sweep" }
+func (mailing) Kind() string { return "mailing" }
 
-type sweepWorker struct{ river.WorkerDefaults[sweep] }
+type mailingWorker struct{ river.WorkerDefaults[mailing] }
 
-func (*sweepWorker) Work(context.Context, *river.Job[sweep]) error { return nil }
+func (*mailingWorker) Work(context.Context, *river.Job[mailing]) error { return nil }
 
 func ExampleNew() {
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &sweepWorker{})
+	river.AddWorker(workers, &mailingWorker{})
 	start := func(ctx context.Context, pool *pgxpool.Pool) error {
 		runner, err := jobs.New(pool, jobs.Options{
-			Workers:  workers,
-			Periodic: []*river.PeriodicJob{jobs.Every(time.Minute, sweep{})},
+			Workers: workers,
 		})
 		if err != nil {
 			return err

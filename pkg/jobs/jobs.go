@@ -6,16 +6,17 @@
 //	workers := river.NewWorkers()
 //	river.AddWorker(workers, &sweepWorker{})
 //	runner, err := jobs.New(pool, jobs.Options{
-//		Workers:  workers,
-//		Periodic: []*river.PeriodicJob{jobs.Every(time.Minute, sweepArgs{})},
+//		Workers:   workers,
+//		Retention: []jobs.Retention{{Name: "forget_mails", Keep: 90 * 24 * time.Hour, Forget: store.Forget}},
 //	})
 //
 // # Jobs or chores
 //
 // Use a job for one piece of work that must happen: a delivery, a mail at a later time. It has a row, attempts, and an
-// operator who can see it and run it again (souk jobs). Use package chore for a pass over whatever is due that is
+// operator who can see it and run it again (souk jobs). The retention of a service with jobs is one, too. Use package chore for a pass over whatever is due that is
 // repeated every second or so, such as a relay or a sweep of reservations: a row for each pass would cost more than the
-// pass, and the next one makes up for one that failed.
+// pass, and the next one makes up for one that failed. A service without jobs deletes its old rows in a chore as well
+// (chore.Forget): River's own work would cost it more than that.
 //
 // A job runs again if its process dies after the work and before the job is marked as completed. So its effect
 // must be idempotent, or be written in one transaction with river.JobCompleteTx.
@@ -44,8 +45,8 @@ import (
 type Options struct {
 	// Workers run the jobs; nil: this process only inserts jobs.
 	Workers *river.Workers
-	// Periodic jobs are inserted at intervals, by one of the processes. See [Every].
-	Periodic []*river.PeriodicJob
+	// Retention is what is deleted once it is old; it needs Workers.
+	Retention []Retention
 	// Queues are the queues that this process works on, each with the most jobs of it that run at the same time. A job
 	// without a queue is in river.QueueDefault. Empty: that queue alone, with 10 jobs.
 	Queues map[string]int
@@ -89,6 +90,9 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if len(o.Queues) == 0 {
 		o.Queues = map[string]int{river.QueueDefault: 10}
 	}
+	if o.Clock == nil {
+		o.Clock = clock.System{}
+	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
 	}
@@ -108,7 +112,7 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 
 		RescueStuckJobsAfter: o.RescueAfter,
 	}
-	if _, system := o.Clock.(clock.System); o.Clock != nil && !system {
+	if _, system := o.Clock.(clock.System); !system {
 		cfg.Test.Time = manual{o.Clock}
 	}
 	if o.Workers != nil {
@@ -116,29 +120,15 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		for name, most := range o.Queues {
 			cfg.Queues[name] = river.QueueConfig{MaxWorkers: most}
 		}
-		cfg.PeriodicJobs = o.Periodic
+		for _, r := range o.Retention {
+			cfg.PeriodicJobs = append(cfg.PeriodicJobs, r.periodic(o.Workers, o.Clock))
+		}
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), cfg)
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "jobs: %v", err)
 	}
 	return &Runner{client: client, pool: pool, works: o.Workers != nil}, nil
-}
-
-// Every returns a periodic job. It is inserted every d, and once when a process becomes the one that inserts periodic
-// jobs. While a job of the same kind and arguments waits or runs, a second one is not inserted.
-func Every(d time.Duration, args river.JobArgs) *river.PeriodicJob {
-	return river.NewPeriodicJob(river.PeriodicInterval(d), func() (river.JobArgs, *river.InsertOpts) {
-		return args, &river.InsertOpts{UniqueOpts: Once()}
-	}, &river.PeriodicJobOpts{RunOnStart: true})
-}
-
-// Once makes a job unique by kind and arguments until it has completed. Until then a second insert does nothing.
-func Once() river.UniqueOpts {
-	return river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
-		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
-		rivertype.JobStateRunning, rivertype.JobStateScheduled,
-	}}
 }
 
 // Insert inserts a job; opts may be nil.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,27 +151,38 @@ job_total{job="mail",result="failed"} 2
 	require.Equal(t, 2, logs.FilterMessage("job failed").Len())
 }
 
-func TestUniqueJobIsInsertedOnce(t *testing.T) {
+func TestRetentionDeletesAllOldRowsInBatches(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	r, pool := setup(t, jobs.Options{}, func(context.Context, *river.Job[mail]) error { return nil })
-	for range 3 {
-		require.NoError(t, r.Insert(ctx, mail{To: "a"}, &river.InsertOpts{UniqueOpts: jobs.Once()}))
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	var left atomic.Int64
+	left.Store(2500)
+	befores := make(chan time.Time, 100)
+	old := jobs.Retention{
+		Name: "forget_mails", Keep: 24 * time.Hour,
+		Forget: func(_ context.Context, before time.Time, most int) (int, error) {
+			n := min(left.Load(), int64(most))
+			left.Add(-n)
+			befores <- before
+			return int(n), nil
+		},
 	}
-	require.NoError(t, r.Insert(ctx, mail{To: "b"}, &river.InsertOpts{UniqueOpts: jobs.Once()}))
-	var n int
-	require.NoError(t, pool.QueryRow(ctx, `select count(*) from river_job`).Scan(&n))
-	require.Equal(t, 2, n)
-}
-
-func TestPeriodicJobRunsRepeatedly(t *testing.T) {
-	t.Parallel()
-	got := make(chan string, 100)
-	r, _ := setup(t, jobs.Options{Periodic: []*river.PeriodicJob{jobs.Every(time.Second, mail{To: "clock"})}},
-		func(_ context.Context, job *river.Job[mail]) error { got <- job.Args.To; return nil })
-	run(t, r)
-	require.Equal(t, "clock", waittest.Receive(t, got))
-	require.Equal(t, "clock", waittest.Receive(t, got))
+	r, pool := setup(t, jobs.Options{Retention: []jobs.Retention{old}, Clock: clock.NewManual(now)},
+		func(context.Context, *river.Job[mail]) error { return nil })
+	stop := run(t, r)
+	for range 3 { // 1000, 1000, 500
+		require.Equal(t, now.Add(-24*time.Hour), waittest.Receive(t, befores))
+	}
+	waittest.Until(t, func() bool {
+		var n int
+		err := pool.QueryRow(t.Context(), `select count(*) from river_job where state = 'completed'`).Scan(&n)
+		return err == nil && n == 1
+	}, "the job has not completed")
+	stop()
+	require.Zero(t, left.Load())
+	kinds, err := jobs.Kinds(t.Context(), pool)
+	require.NoError(t, err)
+	require.Equal(t, []string{"forget_mails"}, []string{kinds[0].Kind})
+	require.NotNil(t, kinds[0].Last)
 }
 
 func TestStopLetsRunningJobsFinish(t *testing.T) {

@@ -23,17 +23,23 @@ type Kind struct {
 	Waiting, Running, Scheduled, Failing, Discarded int64
 	// Next is when the next job is due; nil if none is.
 	Next *time.Time
+	// Last is when a job was done last; nil if none was in the last 24 hours.
+	Last *time.Time
+	// Paused: an operator has paused the queue.
+	Paused bool
 }
 
 const sqlKinds = `
-select kind, queue, count(*) filter (where state = 'available'), count(*) filter (where state = 'running'),
-       count(*) filter (where state in ('scheduled', 'pending')), count(*) filter (where state = 'retryable'),
-       count(*) filter (where state = 'discarded'),
-       min(scheduled_at) filter (where state in ('available', 'scheduled', 'pending', 'retryable'))
-from river_job where state not in ('completed', 'cancelled')
-group by kind, queue order by kind, queue`
+select j.kind, j.queue, count(*) filter (where j.state = 'available'), count(*) filter (where j.state = 'running'),
+       count(*) filter (where j.state in ('scheduled', 'pending')), count(*) filter (where j.state = 'retryable'),
+       count(*) filter (where j.state = 'discarded'),
+       min(j.scheduled_at) filter (where j.state in ('available', 'scheduled', 'pending', 'retryable')),
+       max(j.finalized_at) filter (where j.state = 'completed'),
+       exists (select from river_queue q where q.name = j.queue and q.paused_at is not null)
+from river_job j where j.state <> 'cancelled'
+group by j.kind, j.queue order by j.kind, j.queue`
 
-// Kinds sums up the jobs of a database that have not ended well.
+// Kinds sums up the jobs of a database: those that have not ended, and those that ended in the last 24 hours.
 //
 // Errors: unavailable.
 func Kinds(ctx context.Context, pool *pgxpool.Pool) ([]Kind, error) {

@@ -158,8 +158,9 @@ func (s *Store) Finish(ctx context.Context, a domain.Attempt, o domain.Outcome, 
 	return postgres.Err(err)
 }
 
-// Forget deletes at most most deliveries that were queued in [from, before) and have ended, and returns their number.
-func (s *Store) Forget(ctx context.Context, from, before time.Time, most int) (int, error) {
-	gone, err := s.pool.Exec(ctx, forgetDeliveries, from, before, most)
+// Forget deletes at most most deliveries that were queued before the given time and have ended, and returns their
+// number.
+func (s *Store) Forget(ctx context.Context, before time.Time, most int) (int, error) {
+	gone, err := s.pool.Exec(ctx, forgetDeliveries, before, most)
 	return int(gone.RowsAffected()), postgres.Err(err)
 }

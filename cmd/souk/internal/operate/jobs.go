@@ -23,15 +23,19 @@ func (s *Souk) Jobs(ctx context.Context, out io.Writer) error {
 	}
 	defer closeAll()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tJOB\tQUEUE\tWAITING\tRUNNING\tSCHEDULED\tFAILING\tDISCARDED\tNEXT")
+	fmt.Fprintln(w, "SERVICE\tJOB\tQUEUE\tWAITING\tRUNNING\tSCHEDULED\tFAILING\tDISCARDED\tNEXT\tLAST DONE")
 	for _, service := range slices.Sorted(maps.Keys(pools)) {
 		kinds, err := jobs.Kinds(ctx, pools[service])
 		if err != nil {
 			return fmt.Errorf("%s: %w", service, err)
 		}
 		for _, k := range kinds {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", service, k.Kind, k.Queue, k.Waiting, k.Running,
-				k.Scheduled, k.Failing, k.Discarded, timeOr(k.Next))
+			queue := k.Queue
+			if k.Paused {
+				queue += " (paused)"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", service, k.Kind, queue, k.Waiting,
+				k.Running, k.Scheduled, k.Failing, k.Discarded, timeOr(k.Next), timeOr(k.Last))
 		}
 	}
 	return w.Flush()
