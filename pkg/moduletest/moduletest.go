@@ -317,6 +317,14 @@ func Value[T any](s *Service, sql string, args ...any) (v T) {
 	return v
 }
 
+// RunJob inserts a job without arguments that is due at once, such as the next one of a retention.
+func (s *Service) RunJob(kind, queue string) {
+	s.t.Helper()
+	_, err := s.Pool.Exec(context.Background(), `insert into river_job (kind, queue, args, max_attempts, scheduled_at)
+		values ($1, $2, '{}', 1, '2000-01-01')`, kind, queue) // before the time of any clock
+	require.NoError(s.t, err)
+}
+
 // Concurrently calls f(0) to f(n-1) at once and returns their errors.
 func Concurrently(n int, f func(i int) error) []error {
 	out := make([]error, n)

@@ -210,9 +210,7 @@ func TestOldDeliveriesAreForgotten(t *testing.T) {
 	h.ended(w.GetId(), "delivered", 1)
 	_, err := h.Pool.Exec(t.Context(), `update delivery set created_at = created_at - interval '31 days'`)
 	require.NoError(t, err)
-	_, err = h.Pool.Exec(t.Context(), `insert into river_job (kind, queue, args, max_attempts)
-		values ('forget_webhook_deliveries', 'webhook', '{}', 1)`) // the hour is over
-	require.NoError(t, err)
+	h.RunJob("forget_webhook_deliveries", "webhook")
 	waittest.Until(t, func() bool { return len(h.deliveries(w.GetId())) == 0 }, "the delivery is not forgotten")
 }
 
