@@ -50,6 +50,7 @@ func TestAccessTokenNamesItsUser(t *testing.T) {
 	_, err = h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"email": "ann@new.example"})))
 	require.NoError(t, err)
 	require.Equal(t, "ann@new.example", h.users.ensured()[1].GetEmail())
+	require.NotNil(t, h.users.ensured()[1].GetIssuedAt())
 }
 
 func TestRolesAreReadFromEitherClaim(t *testing.T) {

@@ -68,6 +68,16 @@ func TestLoginRecordsTheBrowser(t *testing.T) {
 	require.NotEqual(t, seen[0], seen[2])
 	require.NotContains(t, seen, first.GetDevice(), "only a digest is kept")
 
+	// A browser has something to keep before its first sign-in ends, which may fail and be repeated.
+	fresh := h.begin("/").GetDevice()
+	require.NotEmpty(t, fresh)
+	begun, err := h.auth.BeginLogin(t.Context(), &authv1.BeginLoginRequest{RedirectUri: redirectURI, Device: fresh})
+	require.NoError(t, err)
+	require.Equal(t, fresh, begun.GetDevice())
+	kept, err := signIn(fresh)
+	require.NoError(t, err)
+	require.Equal(t, fresh, kept.GetDevice())
+
 	h.users.err = errs.New(errs.Unavailable, "the database is away")
 	_, err = signIn(first.GetDevice())
 	requireCode(t, errs.Unavailable, err)

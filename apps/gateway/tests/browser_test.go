@@ -44,6 +44,7 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.Equal(t, "/", c.Path)
 		require.Empty(t, c.Domain)
 		require.Positive(t, c.MaxAge)
+		require.Equal(t, "begun-device", cookie(t, res, prefix+"souk_device").Value)
 
 		g.auth.returnTo = "/orders"
 		made := g.send(http.MethodPost, "/v1/guest", `{}`)

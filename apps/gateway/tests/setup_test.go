@@ -225,7 +225,9 @@ func (a *auth) BeginLogin(_ context.Context, r *authv1.BeginLoginRequest) (*auth
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.begun = r
-	return &authv1.BeginLoginResponse{AuthorizeUrl: "https://id.test/authorize?x=1", LoginCookie: "login-value"}, a.err
+	return &authv1.BeginLoginResponse{
+		AuthorizeUrl: "https://id.test/authorize?x=1", LoginCookie: "login-value", Device: "begun-device",
+	}, a.err
 }
 
 func (a *auth) CompleteLogin(_ context.Context, r *authv1.CompleteLoginRequest) (*authv1.CompleteLoginResponse, error) {

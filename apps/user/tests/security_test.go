@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
@@ -74,6 +76,27 @@ func TestFormerEmailStaysThatOfBeforeAllChanges(t *testing.T) {
 	h.ensure("ann", "Other@Example.com", "Ann")
 	changes := slices.DeleteFunc(h.Events(ann), func(s string) bool { return s != "evt.user.email_changed" })
 	require.Len(t, changes, 2, "another case is no other mailbox")
+}
+
+// An access token holds the address of its time. One that is older than a change does not undo it.
+func TestOldTokenDoesNotBringBackAnAddress(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	began := time.Now()
+	said := func(after time.Duration, email string) *userv1.User {
+		res, err := h.auth.EnsureUser(t.Context(), &userv1.EnsureUserRequest{
+			Issuer: "https://id.example.com", Subject: "ann", Email: email, EmailVerified: true, Name: "Ann",
+			IssuedAt: timestamppb.New(began.Add(after)),
+		})
+		require.NoError(t, err)
+		return res.GetUser()
+	}
+	ann := said(0, "ann@example.com").GetId()
+	require.Equal(t, "ann@new.example", said(time.Minute, "ann@new.example").GetEmail())
+	require.Equal(t, "ann@new.example", said(time.Second, "ann@example.com").GetEmail(), "an older token")
+	require.Equal(t, "ann@new.example", said(time.Hour, "ann@new.example").GetEmail())
+	require.Equal(t, []string{"evt.user.registered", "evt.user.updated", "evt.user.email_changed"}, h.Events(ann))
+	require.Equal(t, "ann@example.com", said(2*time.Hour, "ann@example.com").GetEmail(), "changed back")
 }
 
 func TestFormerEmailIsForNotificationOnly(t *testing.T) {

@@ -22,6 +22,8 @@ type Person struct {
 	Email           string
 	EmailVerified   bool
 	Name            string
+	// IssuedAt is when the provider said it; zero: unknown.
+	IssuedAt time.Time
 	// Roles are souk's roles; customer is always among them.
 	Roles []string
 	// RolesKnown reports whether the provider said anything about roles.
@@ -31,7 +33,7 @@ type Person struct {
 // Complete fills the unset fields of p from o, which is about the same person.
 func (p *Person) Complete(o Person) {
 	if p.Email == "" {
-		p.Email, p.EmailVerified = o.Email, o.EmailVerified
+		p.Email, p.EmailVerified, p.IssuedAt = o.Email, o.EmailVerified, o.IssuedAt
 	}
 	if p.Name == "" {
 		p.Name = o.Name

@@ -26,11 +26,13 @@ func New(s *service.Service) *RPC { return &RPC{service: s} }
 //
 // Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
-	authorizeURL, cookie, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri())
+	begun, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri(), in.GetDevice())
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.BeginLoginResponse{AuthorizeUrl: authorizeURL, LoginCookie: cookie}, nil
+	return &authv1.BeginLoginResponse{
+		AuthorizeUrl: begun.AuthorizeURL, LoginCookie: begun.Cookie, Device: begun.Device,
+	}, nil
 }
 
 // CompleteLogin opens a session.

@@ -261,6 +261,7 @@ func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject 
 		Email:         info.Email,
 		EmailVerified: bool(info.EmailVerified),
 		Name:          name(info.UserInfoProfile),
+		IssuedAt:      p.o.Clock.Now().Truncate(time.Second), // as in tokens
 	}
 	person.Roles, person.RolesKnown = domain.Roles(info.Claims, p.o.RolesClaim)
 	return person, nil
@@ -294,6 +295,9 @@ func (p *Provider) person(c *oidc.IDTokenClaims) domain.Person {
 		Email:         c.Email,
 		EmailVerified: bool(c.EmailVerified),
 		Name:          name(c.UserInfoProfile),
+	}
+	if c.IssuedAt != 0 {
+		person.IssuedAt = c.IssuedAt.AsTime()
 	}
 	person.Roles, person.RolesKnown = domain.Roles(c.Claims, p.o.RolesClaim)
 	return person

@@ -22,14 +22,22 @@ const (
 	mergeTimeout = 3 * time.Second
 )
 
-// BeginLogin returns the URL to which the browser goes to sign in, and the cookie that it must bring back.
+// Begun is a sign-in that has begun.
+type Begun struct {
+	// AuthorizeURL is where the browser goes to sign in.
+	AuthorizeURL string
+	// Cookie is what the browser must bring back.
+	Cookie string
+	// Device is what the browser is to keep, so that its next sign-in is not one from a new browser.
+	Device string
+}
+
+// BeginLogin begins a sign-in. device is what the browser has kept; "" or one that cannot be: a new one.
 //
 // Errors: invalid_argument, and those of the provider.
-func (s *Service) BeginLogin(
-	ctx context.Context, returnTo, redirectURI string,
-) (authorizeURL, cookie string, err error) {
+func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI, device string) (Begun, error) {
 	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", "", errs.InvalidField("redirectUri", "must be an http or https URL")
+		return Begun{}, errs.InvalidField("redirectUri", "must be an http or https URL")
 	}
 	l := domain.Login{
 		State:       credential.Random(secretBytes),
@@ -39,13 +47,26 @@ func (s *Service) BeginLogin(
 		RedirectURI: redirectURI,
 		Expires:     s.Clock.Now().Add(domain.LoginLifetime),
 	}
-	if authorizeURL, err = s.Provider.AuthorizeURL(ctx, l); err != nil {
-		return "", "", err
+	authorizeURL, err := s.Provider.AuthorizeURL(ctx, l)
+	if err != nil {
+		return Begun{}, err
 	}
-	if cookie, err = s.Sealer.Seal(l); err != nil {
-		return "", "", err
+	cookie, err := s.Sealer.Seal(l)
+	if err != nil {
+		return Begun{}, err
 	}
-	return authorizeURL, cookie, nil
+	device, _, err = known(device)
+	return Begun{AuthorizeURL: authorizeURL, Cookie: cookie, Device: device}, err
+}
+
+// known returns what a browser keeps, which is new unless it can be what was given, and the digest of it.
+func known(device string) (kept, digest string, err error) {
+	if digest, err = credential.DeviceDigest(device); err == nil {
+		return device, digest, nil
+	}
+	device = credential.NewDevice()
+	digest, err = credential.DeviceDigest(device)
+	return device, digest, err
 }
 
 // SignedIn is a new session.
@@ -53,8 +74,7 @@ type SignedIn struct {
 	SessionID string
 	Expires   time.Time
 	ReturnTo  string
-	// Device is what the browser is to keep, so that its next sign-in is not one from a new browser.
-	Device string
+	Device    string // see [Begun]
 }
 
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
@@ -80,12 +100,9 @@ func (s *Service) CompleteLogin(
 	if err != nil {
 		return SignedIn{}, err
 	}
-	seen, err := credential.DeviceDigest(device)
+	device, seen, err := known(device)
 	if err != nil {
-		device = credential.NewDevice()
-		if seen, err = credential.DeviceDigest(device); err != nil {
-			return SignedIn{}, err
-		}
+		return SignedIn{}, err
 	}
 	// Before the session exists: no sign-in with a new browser goes unnoticed.
 	_, err = s.Users.RecordSignIn(ctx, &userv1.RecordSignInRequest{UserId: userID, Device: seen})

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
@@ -98,12 +99,20 @@ func New(d Deps) *Service { return &Service{Deps: d, known: newKnownUsers(d.Cloc
 func (s *Service) user(ctx context.Context, p domain.Person) (string, error) {
 	res, err := s.Users.EnsureUser(ctx, &userv1.EnsureUserRequest{
 		Issuer: p.Issuer, Subject: p.Subject, EmailVerified: p.EmailVerified,
-		Email: storable(p.Email), Name: storable(p.Name),
+		Email: storable(p.Email), Name: storable(p.Name), IssuedAt: issuedAt(p),
 	})
 	if err != nil {
 		return "", err
 	}
 	return res.GetUser().GetId(), nil
+}
+
+// issuedAt returns nil if the provider did not say it.
+func issuedAt(p domain.Person) *timestamppb.Timestamp {
+	if p.IssuedAt.IsZero() {
+		return nil
+	}
+	return timestamppb.New(p.IssuedAt)
 }
 
 // storable returns a provider's claim, or "" if it holds U+0000, which no call may carry: the person signs in without

@@ -64,15 +64,21 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusSeeOther)
 		return
 	}
-	res, err := s.auth.BeginLogin(
-		own(r.Context()),
-		&authv1.BeginLoginRequest{ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback"},
-	)
+	req := &authv1.BeginLoginRequest{
+		ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback",
+	}
+	if d, err := r.Cookie(s.device); err == nil {
+		req.Device = d.Value
+	}
+	res, err := s.auth.BeginLogin(own(r.Context()), req)
 	if err != nil {
 		middleware.WriteProblem(w, r, err)
 		return
 	}
 	http.SetCookie(w, s.cookie(s.login, res.GetLoginCookie(), loginLifetime))
+	if res.GetDevice() != "" { // else it is an older auth service
+		http.SetCookie(w, s.cookie(s.device, res.GetDevice(), deviceLifetime))
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
 }

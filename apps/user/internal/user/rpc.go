@@ -73,10 +73,15 @@ func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*
 //
 // Errors: invalid_argument, conflict, unavailable.
 func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*userv1.EnsureUserResponse, error) {
-	u, created, err := r.store.Ensure(ctx, Identity{
+	now := r.clock.Now()
+	i := Identity{
 		Issuer: in.GetIssuer(), Subject: in.GetSubject(),
-		Email: in.GetEmail(), EmailVerified: in.GetEmailVerified(), Name: in.GetName(),
-	}, r.clock.Now())
+		Email: in.GetEmail(), EmailVerified: in.GetEmailVerified(), Name: in.GetName(), IssuedAt: now,
+	}
+	if at := in.GetIssuedAt(); at != nil {
+		i.IssuedAt = at.AsTime()
+	}
+	u, created, err := r.store.Ensure(ctx, i, now)
 	if err != nil {
 		return nil, err
 	}

@@ -34,13 +34,15 @@ type User struct {
 	FormerEmailVerified bool      `json:"formerEmailVerified,omitempty"`
 	FormerEmailAt       time.Time `json:"formerEmailAt,omitzero"`
 	// Name is OwnName if that is set, else ProviderName.
-	Name         string      `json:"name,omitempty"`
-	OwnName      string      `json:"ownName,omitempty"`
-	ProviderName string      `json:"providerName,omitempty"`
-	Phone        string      `json:"phone,omitempty"`
-	Preferences  Preferences `json:"preferences"`
-	CreatedAt    time.Time   `json:"createdAt"`
-	UpdatedAt    time.Time   `json:"updatedAt"`
+	Name         string `json:"name,omitempty"`
+	OwnName      string `json:"ownName,omitempty"`
+	ProviderName string `json:"providerName,omitempty"`
+	// IdentityAt is when the provider said what the last change of e-mail address or name was made of.
+	IdentityAt  time.Time   `json:"identityAt,omitzero"`
+	Phone       string      `json:"phone,omitempty"`
+	Preferences Preferences `json:"preferences"`
+	CreatedAt   time.Time   `json:"createdAt"`
+	UpdatedAt   time.Time   `json:"updatedAt"`
 }
 
 // Preferences are a user's choices. An empty field is unset.
@@ -57,6 +59,8 @@ type Identity struct {
 	Email           string
 	EmailVerified   bool
 	Name            string
+	// IssuedAt is when it said so.
+	IssuedAt time.Time
 }
 
 // Change is a change of a profile by its user. Nil leaves a field as it is.
@@ -67,8 +71,13 @@ type Change struct {
 }
 
 // applyIdentity updates the fields that the provider decides. Missing and invalid values change nothing,
-// because they could not be corrected here.
+// because they could not be corrected here. Nor does what the provider said before the last change: an access token
+// holds an address for as long as it is valid.
 func (u *User) applyIdentity(i Identity, now time.Time) {
+	if i.IssuedAt.Before(u.IdentityAt) {
+		return
+	}
+	before := *u
 	if email := strings.TrimSpace(i.Email); email != "" && len(email) <= maxEmail && printable(email) {
 		if otherMailbox(u.Email, email) && (u.FormerEmail == "" || now.Sub(u.FormerEmailAt) > keepFormer) {
 			u.FormerEmail, u.FormerEmailVerified, u.FormerEmailAt = u.Email, u.EmailVerified, now
@@ -79,6 +88,9 @@ func (u *User) applyIdentity(i Identity, now time.Time) {
 		u.ProviderName = firstRunes(name, maxName)
 	}
 	u.rename()
+	if *u != before {
+		u.IdentityAt = i.IssuedAt
+	}
 }
 
 // keepFormer is longer than a notice about a changed address may wait.

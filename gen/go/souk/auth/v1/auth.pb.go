@@ -32,7 +32,9 @@ type BeginLoginRequest struct {
 	// Path to come back to after sign-in; only a local path is taken, else "/".
 	ReturnTo string `protobuf:"bytes,1,opt,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
 	// Address under which the browser reaches the gateway, e.g. "http://127.0.0.1:8080".
-	RedirectUri   string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	RedirectUri string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// What the browser keeps to be recognized at its next sign-in; may be empty.
+	Device        string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,12 +83,21 @@ func (x *BeginLoginRequest) GetRedirectUri() string {
 	return ""
 }
 
+func (x *BeginLoginRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
 type BeginLoginResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where the browser goes to sign in.
 	AuthorizeUrl string `protobuf:"bytes,1,opt,name=authorize_url,json=authorizeUrl,proto3" json:"authorize_url,omitempty"`
 	// Value of the short-lived login cookie; CompleteLogin wants it back.
-	LoginCookie   string `protobuf:"bytes,2,opt,name=login_cookie,json=loginCookie,proto3" json:"login_cookie,omitempty"`
+	LoginCookie string `protobuf:"bytes,2,opt,name=login_cookie,json=loginCookie,proto3" json:"login_cookie,omitempty"`
+	// What the browser is to keep: before the sign-in ends, so that one that fails and is repeated is from one browser.
+	Device        string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +142,13 @@ func (x *BeginLoginResponse) GetAuthorizeUrl() string {
 func (x *BeginLoginResponse) GetLoginCookie() string {
 	if x != nil {
 		return x.LoginCookie
+	}
+	return ""
+}
+
+func (x *BeginLoginResponse) GetDevice() string {
+	if x != nil {
+		return x.Device
 	}
 	return ""
 }
@@ -718,13 +736,15 @@ var File_souk_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"f\n" +
+	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\x84\x01\n" +
 	"\x11BeginLoginRequest\x12%\n" +
 	"\treturn_to\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\breturnTo\x12*\n" +
-	"\fredirect_uri\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\vredirectUri\"b\n" +
+	"\fredirect_uri\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\vredirectUri\x12\x1c\n" +
+	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\x80\x01\n" +
 	"\x12BeginLoginResponse\x12#\n" +
 	"\rauthorize_url\x18\x01 \x01(\tR\fauthorizeUrl\x12'\n" +
-	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\"\xcf\x01\n" +
+	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\x12\x1c\n" +
+	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\xcf\x01\n" +
 	"\x14CompleteLoginRequest\x12\x1f\n" +
 	"\x04code\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x04code\x12!\n" +
 	"\x05state\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x05state\x12.\n" +

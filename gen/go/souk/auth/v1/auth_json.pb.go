@@ -20,6 +20,10 @@ func (x *BeginLoginRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.RedirectUri); b == nil {
 		return nil
 	}
+	b = append(b, `,"device":`...)
+	if b = jsonpb.AppendString(b, x.Device); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
@@ -35,6 +39,10 @@ func (x *BeginLoginResponse) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"loginCookie":`...)
 	if b = jsonpb.AppendString(b, x.LoginCookie); b == nil {
+		return nil
+	}
+	b = append(b, `,"device":`...)
+	if b = jsonpb.AppendString(b, x.Device); b == nil {
 		return nil
 	}
 	b = append(b, '}')

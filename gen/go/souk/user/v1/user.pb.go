@@ -596,6 +596,9 @@ type EnsureUserRequest struct {
 	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
 	EmailVerified bool   `protobuf:"varint,4,opt,name=email_verified,json=emailVerified,proto3" json:"email_verified,omitempty"`
 	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// When the provider said so. What it said before the last change of e-mail address or name changes nothing. Unset:
+	// now.
+	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +666,13 @@ func (x *EnsureUserRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *EnsureUserRequest) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
 }
 
 type EnsureUserResponse struct {
@@ -1048,7 +1058,7 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"g\n" +
 	"\x13SearchUsersResponse\x12(\n" +
 	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xba\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf3\x01\n" +
 	"\x11EnsureUserRequest\x12\"\n" +
 	"\x06issuer\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01(\x80\bR\x06issuer\x12$\n" +
@@ -1056,7 +1066,8 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01(\xff\x01R\asubject\x12\x1a\n" +
 	"\x05email\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12%\n" +
 	"\x0eemail_verified\x18\x04 \x01(\bR\remailVerified\x12\x18\n" +
-	"\x04name\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\"V\n" +
+	"\x04name\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\x127\n" +
+	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"V\n" +
 	"\x12EnsureUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\"3\n" +
@@ -1130,29 +1141,30 @@ var file_souk_user_v1_user_proto_depIdxs = []int32{
 	0,  // 5: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
 	0,  // 6: souk.user.v1.GetUserResponse.user:type_name -> souk.user.v1.User
 	0,  // 7: souk.user.v1.SearchUsersResponse.users:type_name -> souk.user.v1.User
-	0,  // 8: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
-	0,  // 9: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
-	2,  // 10: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
-	4,  // 11: souk.user.v1.UserService.UpdateMe:input_type -> souk.user.v1.UpdateMeRequest
-	6,  // 12: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
-	8,  // 13: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
-	10, // 14: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
-	14, // 15: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
-	16, // 16: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
-	12, // 17: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
-	3,  // 18: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
-	5,  // 19: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
-	7,  // 20: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
-	9,  // 21: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
-	11, // 22: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
-	15, // 23: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
-	17, // 24: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
-	13, // 25: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
-	18, // [18:26] is the sub-list for method output_type
-	10, // [10:18] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	18, // 8: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
+	0,  // 10: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
+	2,  // 11: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
+	4,  // 12: souk.user.v1.UserService.UpdateMe:input_type -> souk.user.v1.UpdateMeRequest
+	6,  // 13: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
+	8,  // 14: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
+	10, // 15: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
+	14, // 16: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
+	16, // 17: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
+	12, // 18: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
+	3,  // 19: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
+	5,  // 20: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
+	7,  // 21: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
+	9,  // 22: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
+	11, // 23: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
+	15, // 24: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
+	17, // 25: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
+	13, // 26: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
+	19, // [19:27] is the sub-list for method output_type
+	11, // [11:19] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_souk_user_v1_user_proto_init() }

@@ -258,6 +258,12 @@ func (x *EnsureUserRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Name); b == nil {
 		return nil
 	}
+	if x.IssuedAt != nil {
+		b = append(b, `,"issuedAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.IssuedAt); b == nil {
+			return nil
+		}
+	}
 	b = append(b, '}')
 	return b
 }
