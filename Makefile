@@ -12,19 +12,22 @@ help: ## show the targets
 deps: ## install what is missing (PostgreSQL and Redis, on Debian)
 	@tools/deps.sh
 
+deps-test: # deps, and what tests need
+	@tools/deps.sh test
+
 build: ## build bin/souk
 	@go build -o $(BIN) ./cmd/souk
 
 run: deps build ## start souk with demo shops on http://127.0.0.1:8080
 	@exec $(BIN) dev --demo
 
-test: deps ## all tests, on a private PostgreSQL and Redis
+test: deps-test ## all tests, on a private PostgreSQL and Redis
 	@go run ./tools/testenv -- go test -timeout 25m $(GO_PACKAGES)
 
-race: deps ## all tests under the race detector
+race: deps-test ## all tests under the race detector
 	@go run ./tools/testenv -- go test -race -timeout 40m $(GO_PACKAGES)
 
-cover: deps ## all tests, and how much of the hand-written code they cover: fails below 80 %
+cover: deps-test ## all tests, and how much of the hand-written code they cover: fails below 80 %
 	@go run ./tools/testenv -- go run ./tools/cover
 
 ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minutes to build at the first time)
@@ -69,4 +72,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race cover ferretdb chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps build run test race cover ferretdb chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb chaos generate sqlc format lint api client client-test bench profile

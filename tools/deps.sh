@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed. With the argument npm it
-# installs Node.js and npm instead, which `make api`, `make client` and `make client-test` need. Called by `make deps`.
+# installs Node.js and npm instead, which `make api`, `make client` and `make client-test` need; with the argument test
+# also PgBouncer, which tests need. Called by `make deps`.
 set -eu
 
 has_postgres() {
@@ -16,11 +17,14 @@ if [ "${1:-}" = npm ]; then
 else
 	has_postgres || missing="$missing postgresql"
 	command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+	if [ "${1:-}" = test ] && ! PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1; then
+		missing="$missing pgbouncer"
+	fi
 fi
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null 2>&1; then
-		echo "souk needs:$missing. Install them with this system's package manager (macOS: brew install postgresql redis)." >&2
+		echo "souk needs:$missing. Install them with this system's package manager (macOS: brew install postgresql redis pgbouncer)." >&2
 		exit 1
 	fi
 	as=

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -31,7 +32,6 @@ const (
 	moveEvery      = 500 * time.Millisecond
 	moveBatch      = 100 // documents
 	moveTimeout    = 30 * time.Second
-	unlockTimeout  = 5 * time.Second
 )
 
 // MongoOptions says where documents and their events are. All fields are required, except Wake.
@@ -117,8 +117,8 @@ func (m *Mongo) Move(ctx context.Context) (int, error) {
 		c := m.db.Collection(name, options.Collection().SetReadConcern(readconcern.Majority()))
 		waiting, err := withEvents(ctx, c)
 		if err == nil && len(waiting) > 0 {
-			err = m.locked(ctx, func(conn *pgxpool.Conn) error {
-				n, err := m.move(ctx, conn, c)
+			err = m.locked(ctx, func() error {
+				n, err := m.move(ctx, c)
 				most = max(most, n)
 				return err
 			})
@@ -181,7 +181,7 @@ func (d mongoDoc) decodeEvents() ([]event.Event, error) {
 }
 
 // move moves the events of the first documents that have some, and returns their number. The caller holds the lock.
-func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collection) (int, error) {
+func (m *Mongo) move(ctx context.Context, c *mongo.Collection) (int, error) {
 	docs, err := withEvents(ctx, c) // again: another process may have moved them
 	if err != nil || len(docs) == 0 {
 		return 0, err
@@ -194,7 +194,7 @@ func (m *Mongo) move(ctx context.Context, conn *pgxpool.Conn, c *mongo.Collectio
 		}
 		events = append(events, decoded...)
 	}
-	if err := outbox.Append(ctx, conn, events...); err != nil {
+	if err := outbox.Append(ctx, m.o.Outbox, events...); err != nil {
 		return 0, err
 	}
 	m.o.Wake()
@@ -230,35 +230,16 @@ func forget(ctx context.Context, c *mongo.Collection, d mongoDoc) error {
 
 const lockMove = "document.move" // hashed into the key of the advisory lock
 
-// locked calls f while no other process moves events. If one does, it calls nothing. It holds a session advisory lock,
-// as the relay does, because events must not be read before, and appended after, another process removes them: an older
-// event would follow a younger one.
-func (m *Mongo) locked(ctx context.Context, f func(*pgxpool.Conn) error) (err error) {
-	conn, err := m.o.Outbox.Acquire(ctx)
-	if err != nil {
-		return postgres.Err(err)
-	}
-	defer conn.Release()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
-		defer cancel()
-		if _, unlockErr := conn.Exec(
-			ctx,
-			`select pg_advisory_unlock(hashtextextended($1, 9))`,
-			lockMove,
-		); unlockErr != nil {
-			_ = conn.Conn().
-				Close(ctx)
-			// ends the session, and with it the lock; the socket is closed even if this fails
+// locked calls f while no other process moves events. If one does, it calls nothing. Events must not be read before, and
+// appended after, another process removes them: an older event would follow a younger one. The lock belongs to a
+// transaction that does nothing else, so that what f commits is visible before it ends.
+func (m *Mongo) locked(ctx context.Context, f func() error) error {
+	return postgres.InTx(ctx, m.o.Outbox, func(tx pgx.Tx) error {
+		var held bool
+		err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(hashtextextended($1, 9))`, lockMove).Scan(&held)
+		if err != nil || !held {
+			return postgres.Err(err)
 		}
-	}()
-	var held bool
-	if err := conn.QueryRow(ctx, `select pg_try_advisory_lock(hashtextextended($1, 9))`, lockMove).
-		Scan(&held); err != nil {
-		return postgres.Err(err)
-	}
-	if !held {
-		return nil
-	}
-	return f(conn)
+		return f()
+	})
 }

@@ -57,7 +57,8 @@ type Options struct {
 	StopTimeout time.Duration
 	// MaxAttempts is the number of attempts, with backoff, before a job is discarded; 0: 25.
 	MaxAttempts int
-	// Poll is the interval at which the database is polled for jobs without a notification; 0: 1 s.
+	// Poll is the interval at which each queue is polled for jobs without a notification; 0: 5 s, or 1 s behind a pooler,
+	// which passes no notifications on.
 	Poll time.Duration
 	// Cooldown is the shortest time between two looks for jobs; 0: 100 ms. A queue of short jobs needs less: it takes
 	// no more jobs in that time than run at the same time.
@@ -93,6 +94,10 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
+	pooled := postgres.Pooled(pool)
+	if o.Poll == 0 && !pooled {
+		o.Poll = 5 * time.Second
+	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
 	}
@@ -111,6 +116,8 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		Middleware:        []rivertype.Middleware{m},
 
 		RescueStuckJobsAfter: o.RescueAfter,
+
+		PollOnly: pooled,
 	}
 	if _, system := o.Clock.(clock.System); !system {
 		cfg.Test.Time = manual{o.Clock}

@@ -179,6 +179,7 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 				URL:             url,
 				MaxConns:        p.shared.postgres.MaxConns,
 				ByKey:           !p.scans,
+				Pooled:          p.shared.postgres.Pooled,
 				ApplicationName: "souk-" + p.name,
 			},
 		)

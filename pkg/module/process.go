@@ -403,11 +403,7 @@ func migrateAll(ctx context.Context, c PostgresConfig, modules []Module) error {
 			continue
 		}
 		wg.Go(func() {
-			url, err := c.ServiceURL(m.Name)
-			if err == nil {
-				err = migration.UpAll(ctx, url, sets...)
-			}
-			if err != nil {
+			if err := m.MigrateUp(ctx, c); err != nil {
 				errc <- fmt.Errorf("migrate the database of %s: %w", m.Name, postgres.Err(err))
 			}
 		})
@@ -415,4 +411,17 @@ func migrateAll(ctx context.Context, c PostgresConfig, modules []Module) error {
 	wg.Wait()
 	close(errc)
 	return <-errc
+}
+
+// MigrateUp brings the module's database up to date. If the services use a pooler, it makes their settings the defaults
+// of the module's role; c then has the URL of the server itself.
+func (m Module) MigrateUp(ctx context.Context, c PostgresConfig) error {
+	url, err := c.ServiceURL(m.Name)
+	if err != nil {
+		return err
+	}
+	if err := migration.UpAll(ctx, url, m.Sets()...); err != nil || !c.Pooled {
+		return err
+	}
+	return postgres.SetForRole(ctx, postgres.Config{URL: url, ByKey: !m.Scans})
 }

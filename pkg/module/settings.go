@@ -44,6 +44,8 @@ type PostgresConfig struct {
 	Passwords map[string]string `yaml:"passwords"`
 	// MaxConns is the maximum number of connections per service. Default: 10.
 	MaxConns int32 `yaml:"max_conns"`
+	// Pooled: the URLs are those of a pooler in transaction mode; see [postgres.Config]. Default: false.
+	Pooled bool `yaml:"pooled"`
 }
 
 func defaultPostgres() PostgresConfig { return PostgresConfig{MaxConns: 10} }

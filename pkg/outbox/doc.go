@@ -10,10 +10,10 @@
 //   - Nats-Msg-Id is the event's ID. A row that was published but not marked is published again. The stream's
 //     duplicates window (10 seconds) drops the copy; after that the inboxes do.
 //   - Order holds for each aggregate. Append its events after its row is locked, so that seq has their order.
-//     From reading rows to marking them a relay holds a session advisory lock of the database, so any
-//     number of relays may run: one publishes, the others do nothing, and PostgreSQL releases the lock of
-//     a relay that dies. With select … for update skip locked, two relays could interleave an aggregate's events.
-//     The lock needs a session: no pooler in transaction mode may stand between souk and PostgreSQL.
+//     From reading rows to marking them a relay holds an advisory lock of the database, so any number of relays
+//     may run: one publishes, the others do nothing, and PostgreSQL releases the lock of a relay that dies.
+//     With select … for update skip locked, two relays could interleave an aggregate's events. The lock belongs to
+//     the transaction that marks the rows, so a pooler in transaction mode may stand between souk and PostgreSQL.
 //   - The relays of one process tick at the same moments, and the [Publisher] publishes their rows in one flush. Many
 //     rows are one atomic batch. Few rows, or rows of a batch that the server refuses because it has one of
 //     them already, are published in parallel, but an aggregate's next event only after the one before it.

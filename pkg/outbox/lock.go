@@ -15,8 +15,7 @@ import (
 const lockKey int64 = 0x736f756b6f757462
 
 const (
-	sqlLock   = `select pg_try_advisory_lock($1)`
-	sqlUnlock = `select pg_advisory_unlock($1)`
+	sqlLock = `select pg_try_advisory_xact_lock($1)`
 
 	sqlPending = `
 select seq, id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload
@@ -47,88 +46,37 @@ func scanRow(rows pgx.CollectableRow) (row, error) {
 	return s, err
 }
 
-// publishLock is the exclusive right to publish from a database: a session advisory lock on a connection.
-// It is held from reading rows to marking them, so that two relays never interleave an aggregate's events.
-// PostgreSQL releases it when the process dies.
-type publishLock struct {
-	conn *pgxpool.Conn
-	held bool
+// publishing calls f with the rows that a query reads, in a transaction that holds the exclusive right to publish from
+// the database: an advisory lock of the transaction. It is held from reading rows to the commit that marks them, so that
+// two relays never interleave an aggregate's events. PostgreSQL releases it when the process dies. held is false, and f
+// is not called, while another process publishes.
+//
+// The lock and the rows take one round trip. f ends with one more by [postgres.Batches.Commit], unless there are no
+// rows.
+func publishing(
+	ctx context.Context, pool *pgxpool.Pool, f func(tx *postgres.Batches, rows []row) error, query string, args ...any,
+) (held bool, err error) {
+	err = postgres.InBatches(ctx, pool, nil, func(tx *postgres.Batches) error {
+		var rows []row
+		b := &pgx.Batch{}
+		b.Queue(sqlLock, lockKey).QueryRow(func(r pgx.Row) error { return r.Scan(&held) })
+		// A separate statement sees the marks that were committed before the lock was released.
+		b.Queue(query, args...).Query(collect(&rows))
+		if err := tx.Send(ctx, b); err != nil || !held {
+			return postgres.Err(err)
+		}
+		return f(tx, rows)
+	})
+	return held, err
 }
 
-// tryLock takes the lock and reads rows, in one round trip. It returns nil when another process holds the lock.
-func tryLock(ctx context.Context, pool *pgxpool.Pool, query string, args ...any) (*publishLock, []row, error) {
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		return nil, nil, postgres.Err(err)
-	}
-	l := &publishLock{conn: conn}
-	var rows []row
-	b := &pgx.Batch{}
-	b.Queue(sqlLock, lockKey).QueryRow(func(r pgx.Row) error { return r.Scan(&l.held) })
-	// A separate statement sees the marks that were made before the lock was released.
-	b.Queue(query, args...).Query(collect(&rows))
-	if err := conn.SendBatch(ctx, b).Close(); err != nil {
-		l.held = true // it may be held
-		l.abandon()
-		return nil, nil, postgres.Err(err)
-	}
-	if !l.held {
-		conn.Release()
-		return nil, nil, nil
-	}
-	return l, rows, nil
-}
-
-// next marks rows as sent and reads more, in one round trip.
-func (l *publishLock) next(ctx context.Context, sent []row, at time.Time, query string, args ...any) ([]row, error) {
-	var rows []row
-	b := &pgx.Batch{}
-	queueMark(b, sent, at)
-	b.Queue(query, args...).Query(collect(&rows))
-	err := l.conn.SendBatch(ctx, b).Close()
-	return rows, postgres.Err(err)
-}
-
-// finish marks rows as sent and releases the lock, in one round trip. It does so even when ctx has ended,
-// because the rows have been published.
-func (l *publishLock) finish(ctx context.Context, sent []row, at time.Time) error {
+// finish marks rows as sent and commits, even when ctx has ended, because the rows have been published.
+func finish(ctx context.Context, tx *postgres.Batches, sent []row, at time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	b := &pgx.Batch{}
 	queueMark(b, sent, at)
-	b.Queue(sqlUnlock, lockKey)
-	if err := l.conn.SendBatch(ctx, b).Close(); err != nil {
-		l.abandon()
-		return postgres.Err(err)
-	}
-	l.held = false
-	return nil
-}
-
-// release releases the lock if it is still held, and the connection. It may follow finish and abandon.
-func (l *publishLock) release(ctx context.Context) {
-	if l.conn == nil {
-		return
-	}
-	if l.held {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
-		defer cancel()
-		if _, err := l.conn.Exec(ctx, sqlUnlock, lockKey); err != nil {
-			l.abandon()
-			return
-		}
-	}
-	l.conn.Release()
-	l.conn = nil
-}
-
-// abandon ends the session, and with it the lock. A connection that may hold the lock must not return to the pool.
-func (l *publishLock) abandon() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = l.conn.Conn().Close(ctx) // the socket is closed even when this fails
-	l.conn.Release()
-	l.conn = nil
+	return postgres.Err(tx.Commit(ctx, b))
 }
 
 func queueMark(b *pgx.Batch, sent []row, at time.Time) {

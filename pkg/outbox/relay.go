@@ -180,8 +180,8 @@ func (r *Relay) publish(ctx context.Context, t *tick, l *link, rows []row) ([]ro
 
 const sqlProbe = `select exists (select from outbox where sent_at is null)`
 
-// drain publishes until no rows are pending. It returns busy at once while another relay holds the lock. Without
-// a wake it first probes for pending rows, without the lock.
+// drain publishes until no rows are pending. It returns busy at once while another relay publishes. Without a wake it
+// first probes for pending rows, without the lock.
 func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err error) {
 	if !woken {
 		var pending bool
@@ -189,37 +189,34 @@ func (r *Relay) drain(ctx context.Context, l *link, woken bool) (busy bool, err 
 			return false, postgres.Err(err)
 		}
 	}
+	for {
+		held, n, err := r.tick(ctx, l)
+		if err != nil || !held || n < r.opts.Batch || ctx.Err() != nil {
+			return !held && err == nil, err
+		}
+	}
+}
+
+// tick publishes the first pending rows, at most a batch, and returns their number. It returns false, and does nothing,
+// while another relay publishes.
+func (r *Relay) tick(ctx context.Context, l *link) (held bool, n int, err error) {
 	t := r.opts.Publisher.begin()
-	defer func() { t.leave() }() // t changes below
-	lock, rows, err := tryLock(ctx, r.pool, sqlPending, r.opts.Batch)
-	if err != nil || lock == nil {
-		return err == nil, err
-	}
-	defer lock.release(ctx)
-	if len(rows) == 0 {
-		t.leave() // before the lock is released, so that no flush waits for that
-	}
-	for len(rows) > 0 {
+	defer t.leave()
+	held, err = publishing(ctx, r.pool, func(tx *postgres.Batches, rows []row) error {
+		if n = len(rows); n == 0 {
+			t.leave() // before the transaction ends, so that no flush waits for that
+			return nil
+		}
 		sent, perr := r.publish(ctx, t, l, rows)
 		if err := failpoint.Hit(ctx, "outbox.after_publish"); err != nil {
-			return false, err
+			return err
 		}
 		for _, s := range sent {
 			r.metrics.published.WithLabelValues(s.Subject).Inc()
 		}
-		at := r.opts.Clock.Now()
-		if perr != nil || ctx.Err() != nil || len(rows) < r.opts.Batch {
-			return false, errors.Join(perr, lock.finish(ctx, sent, at)) // even if ctx has ended: the rows are published
-		}
-		t = r.opts.Publisher.begin()
-		if rows, err = lock.next(ctx, sent, at, sqlPending, r.opts.Batch); err != nil {
-			return false, err
-		}
-		if len(rows) == 0 {
-			t.leave()
-		}
-	}
-	return false, nil
+		return errors.Join(perr, finish(ctx, tx, sent, r.opts.Clock.Now())) // even if ctx has ended
+	}, sqlPending, r.opts.Batch)
+	return held, n, err
 }
 
 const sqlGauge = `

@@ -119,26 +119,35 @@ func TestStoppedRelayMarksWhatItPublished(t *testing.T) {
 
 func TestSeveralRelaysKeepOrder(t *testing.T) {
 	t.Parallel()
-	h := setup(t)
-	for range 3 {
-		h.run(h.relay())
-	}
-	h.run(h.consumer(h.options("a")))
-	var wg sync.WaitGroup
-	const writers, each = 8, 60
-	for w := range writers {
-		wg.Go(func() {
-			for i := range each {
-				if err := outbox.Append(context.Background(), h.pool, h.event(aggregate(w), int64(i+1))); err != nil {
-					t.Error(err)
-					return
-				}
+	for name, pooled := range map[string]bool{"own sessions": false, "a pooler in transaction mode": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := setup(t)
+			if pooled {
+				h.behindPooler()
 			}
+			for range 3 {
+				h.run(h.relay())
+			}
+			h.run(h.consumer(h.options("a")))
+			var wg sync.WaitGroup
+			const writers, each = 8, 60
+			for w := range writers {
+				wg.Go(func() {
+					for i := range each {
+						if err := outbox.Append(context.Background(), h.pool, h.event(aggregate(w), int64(i+1))); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			h.exactly("a", writers*each)
+			require.EqualValues(t, writers*each, h.streamMessages())
+			waittest.Until(h.t, func() bool { return h.pending() == 0 }, "not marked")
 		})
 	}
-	wg.Wait()
-	h.exactly("a", writers*each)
-	require.EqualValues(t, writers*each, h.streamMessages())
 }
 
 // Writers lock an aggregate's row first, so its events are in the order of its versions.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"souk/pkg/errs"
+	"souk/pkg/postgres"
 )
 
 const (
@@ -32,25 +34,27 @@ limit $3`
 func Replay(
 	ctx context.Context, pool *pgxpool.Pool, js jetstream.JetStream, source string, since time.Time,
 ) (int, error) {
-	var (
-		lock *publishLock
-		rows []row
-		seq  int64
-		err  error
-	)
+	total := 0
 	for {
-		if lock, rows, err = tryLock(ctx, pool, sqlReplay, seq, since, replayBatch); err != nil {
-			return 0, err
-		}
-		if lock != nil {
-			break
+		held, err := publishing(ctx, pool, func(tx *postgres.Batches, rows []row) error {
+			var err error
+			total, err = replay(ctx, tx, js, source, since, rows)
+			return err
+		}, sqlReplay, int64(0), since, replayBatch)
+		if err != nil || held {
+			return total, err
 		}
 		if !sleep(ctx, replayWait) {
 			return 0, ctx.Err()
 		}
 	}
-	defer lock.release(ctx)
-	total := 0
+}
+
+// replay publishes rows and all that follow them in one transaction, so that no relay publishes between them. If it
+// does not commit, rows that were pending stay so, and are published once more.
+func replay(
+	ctx context.Context, tx *postgres.Batches, js jetstream.JetStream, source string, since time.Time, rows []row,
+) (total int, err error) {
 	for len(rows) > 0 {
 		all := make([]message, len(rows))
 		for i, r := range rows {
@@ -62,9 +66,12 @@ func Replay(
 			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").
 				WithRetryAfter(time.Second)
 		}
-		seq = rows[len(rows)-1].seq
-		if rows, err = lock.next(ctx, out.sent, time.Now(), sqlReplay, seq, since, replayBatch); err != nil {
-			return total, err
+		after := rows[len(rows)-1].seq
+		b := &pgx.Batch{}
+		queueMark(b, out.sent, time.Now())
+		b.Queue(sqlReplay, after, since, replayBatch).Query(collect(&rows))
+		if err := tx.Send(ctx, b); err != nil {
+			return total, postgres.Err(err)
 		}
 	}
 	return total, nil

@@ -77,6 +77,16 @@ func (h *harness) connect() {
 	require.NoError(h.t, err)
 }
 
+// behindPooler lets the test reach its database through PgBouncer, which has fewer connections than the test.
+func (h *harness) behindPooler() {
+	h.t.Helper()
+	url := pgtest.Pooler(h.t, h.pool.Config().ConnString(), 3)
+	pool, err := postgres.Open(h.t.Context(), postgres.Config{URL: url, Pooled: true, MaxConns: 16})
+	require.NoError(h.t, err)
+	h.t.Cleanup(pool.Close)
+	h.pool = pool
+}
+
 // restartNATS stops the server, calls meanwhile, and starts the server again on the same port.
 func (h *harness) restartNATS(meanwhile func()) {
 	h.t.Helper()

@@ -8,6 +8,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -42,6 +43,9 @@ type Config struct {
 	// ByKey keeps the planner from scanning a whole table if it can use an index. Plans are cached. Without ByKey, a
 	// plan made while a table is small or not yet analyzed would keep scanning the table as it grows.
 	ByKey bool `yaml:"by_key"`
+	// Pooled: a pooler in transaction mode, such as PgBouncer, is between souk and the server. Then statements are not
+	// prepared, and the settings above are those of the role: see [SetForRole].
+	Pooled bool `yaml:"pooled"`
 	// ApplicationName appears in pg_stat_activity. "" means souk.
 	ApplicationName string `yaml:"application_name"`
 	// Tracer traces every statement. It may be nil.
@@ -97,17 +101,13 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 
 	params := pc.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
-	// The server's default of 4 is meant for spinning disks. With it, statements that read a few rows by key scan and
-	// hash tables of hundreds of rows.
-	params["random_page_cost"] = "1.1"
-	params["jit"] = "off" // compiling takes longer than our statements
-	if cfg.ByKey {
-		params["enable_seqscan"] = "off"
-	}
 	params["application_name"] = or(cfg.ApplicationName, "souk")
-	params["statement_timeout"] = milliseconds(or(cfg.StatementTimeout, 30*time.Second))
-	params["lock_timeout"] = milliseconds(or(cfg.LockTimeout, 10*time.Second))
-	params["idle_in_transaction_session_timeout"] = milliseconds(or(cfg.IdleInTransactionTimeout, 30*time.Second))
+	if cfg.Pooled {
+		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		pc.ConnConfig.DescriptionCacheCapacity = preparedStatements
+	} else {
+		maps.Copy(params, cfg.session())
+	}
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
@@ -124,6 +124,50 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("open database %s: %w", pc.ConnConfig.Database, Err(err))
 	}
 	return pool, nil
+}
+
+// session returns the settings of a session that a pooler does not pass on.
+func (c Config) session() map[string]string {
+	seqscan := "on" // a role may have another default, by SetForRole
+	if c.ByKey {
+		seqscan = "off"
+	}
+	return map[string]string{
+		// The server's default of 4 is meant for spinning disks. With it, statements that read a few rows by key scan and
+		// hash tables of hundreds of rows.
+		"random_page_cost":  "1.1",
+		"jit":               "off", // compiling takes longer than our statements
+		"enable_seqscan":    seqscan,
+		"statement_timeout": milliseconds(or(c.StatementTimeout, 30*time.Second)),
+		"lock_timeout":      milliseconds(or(c.LockTimeout, 10*time.Second)),
+
+		"idle_in_transaction_session_timeout": milliseconds(or(c.IdleInTransactionTimeout, 30*time.Second)),
+	}
+}
+
+// SetForRole makes the settings of a pooled connection the defaults of its role in its database. It connects to the
+// server itself, not to the pooler. Sessions get them when they begin.
+//
+// Errors: unavailable, and what the server says.
+func SetForRole(ctx context.Context, cfg Config) error {
+	conn, err := pgx.Connect(ctx, cfg.URL)
+	if err != nil {
+		return Err(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // the statements have been answered
+	database := pgx.Identifier{conn.Config().Database}.Sanitize()
+	for name, value := range cfg.session() {
+		_, err := conn.Exec(ctx, "alter role current_user in database "+database+" set "+name+" = '"+value+"'")
+		if err != nil {
+			return Err(err)
+		}
+	}
+	return nil
+}
+
+// Pooled reports whether a pooler is between a pool and its server: see [Config.Pooled].
+func Pooled(pool *pgxpool.Pool) bool {
+	return pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
 }
 
 // preparedStatements is how many prepared statements a connection caches. It exceeds the number that any service

@@ -324,3 +324,52 @@ func TestByKeyUsesTheIndexOfASmallTable(t *testing.T) {
 		require.Contains(t, plan, want)
 	}
 }
+
+// Behind a pooler in transaction mode, each transaction may be in another session.
+func TestPooledConnections(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	url := pgtest.URL(t, schema())
+	// The tests' role is a superuser that they share, so its defaults are those of the test's database only.
+	require.NoError(t, postgres.SetForRole(ctx, postgres.Config{URL: url, ByKey: true, LockTimeout: 3 * time.Second}))
+	pool, err := postgres.Open(ctx, postgres.Config{URL: pgtest.Pooler(t, url, 2), Pooled: true, MaxConns: 16})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	require.True(t, postgres.Pooled(pool))
+
+	for name, want := range map[string]string{
+		"timezone": "UTC", "enable_seqscan": "off", "lock_timeout": "3s", "statement_timeout": "30s", "jit": "off",
+		"idle_in_transaction_session_timeout": "30s",
+	} {
+		var got string
+		require.NoError(t, pool.QueryRow(ctx, `select current_setting($1)`, name).Scan(&got))
+		require.Equal(t, want, got, name)
+	}
+
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 20 {
+				err := postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
+					_, err := tx.Exec(ctx, `update stock set n = n + $1 where sku = $2`, 1, "a")
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 330, stock(ctx, t, pool, "a"))
+
+	direct, err := postgres.Open(ctx, postgres.Config{URL: url})
+	require.NoError(t, err)
+	t.Cleanup(direct.Close)
+	require.False(t, postgres.Pooled(direct))
+	var seqscan string
+	require.NoError(t, direct.QueryRow(ctx, `select current_setting('enable_seqscan')`).Scan(&seqscan))
+	require.Equal(t, "on", seqscan, "a connection's own settings have precedence over the role's")
+}

@@ -36,6 +36,8 @@ type Options struct {
 	Prefix string
 	// Databases are the URLs of those of the services with jobs, by service.
 	Databases map[string]string
+	// Pooled: the URLs are those of a pooler; see [postgres.Config].
+	Pooled bool
 	// Logger takes the errors of River UI.
 	Logger *slog.Logger
 }
@@ -89,7 +91,7 @@ func Open(ctx context.Context, o Options) (pages *Pages, err error) {
 // open returns River UI of a service, which counts jobs until counting ends.
 func (p *Pages) open(ctx, counting context.Context, o Options, service string) (http.Handler, error) {
 	pool, err := postgres.Open(ctx, postgres.Config{
-		URL: o.Databases[service], MaxConns: maxConns, ApplicationName: "souk jobs ui",
+		URL: o.Databases[service], MaxConns: maxConns, Pooled: o.Pooled, ApplicationName: "souk jobs ui",
 	})
 	if err != nil {
 		return nil, err

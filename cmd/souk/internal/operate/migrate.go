@@ -21,11 +21,7 @@ func (s *Souk) Migrate(ctx context.Context, out io.Writer, what, service string)
 			continue
 		}
 		found = true
-		url, err := s.postgres.ServiceURL(m.Name)
-		if err != nil {
-			return err
-		}
-		if err := migrate(ctx, w, what, m, url); err != nil {
+		if err := s.migrate(ctx, w, what, m); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
 	}
@@ -35,11 +31,15 @@ func (s *Souk) Migrate(ctx context.Context, out io.Writer, what, service string)
 	return w.Flush()
 }
 
-func migrate(ctx context.Context, w io.Writer, what string, m module.Module, url string) error {
+func (s *Souk) migrate(ctx context.Context, w io.Writer, what string, m module.Module) error {
+	url, err := s.postgres.ServiceURL(m.Name)
+	if err != nil {
+		return err
+	}
 	sets := m.Sets()
 	switch what {
 	case "up":
-		if err := migration.UpAll(ctx, url, sets...); err != nil {
+		if err := m.MigrateUp(ctx, s.postgres); err != nil {
 			return err
 		}
 	case "down":

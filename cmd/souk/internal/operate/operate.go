@@ -100,7 +100,7 @@ func (s *Souk) open(ctx context.Context, service string) (*pgxpool.Pool, error) 
 	// A check of a large database takes long and reads other databases at the same time, so no timeout bounds its
 	// statements and transactions.
 	pool, err := postgres.Open(ctx, postgres.Config{
-		URL: url, MaxConns: maxConns, ConnectTimeout: connectTimeout,
+		URL: url, MaxConns: maxConns, ConnectTimeout: connectTimeout, Pooled: s.postgres.Pooled,
 		StatementTimeout: -1, IdleInTransactionTimeout: -1, ApplicationName: "souk command",
 	})
 	if err != nil {
