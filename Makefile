@@ -33,6 +33,9 @@ cover: deps-test ## all tests, and how much of the hand-written code they cover:
 ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minutes to build at the first time)
 	@go run ./tools/testenv -- go -C tests/ferretdb test -count=1 -v ./...
 
+pooled: deps-test ## the services' tests behind PgBouncer in transaction mode
+	@SOUK_TEST_POOLED=1 go run ./tools/testenv -- go test -count=1 -timeout 25m ./apps/...
+
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
 	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e
 
@@ -70,6 +73,6 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
-test race cover ferretdb chaos lint client-test: export GOFLAGS += -pgo=off
+test race cover ferretdb pooled chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb pooled chaos generate sqlc format lint api client client-test bench profile

@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 	"embed"
-	"fmt"
 	"slices"
 	"time"
 
@@ -28,6 +27,7 @@ var Module = module.Module{
 	Name:           "payment",
 	Config:         func() any { return new(Default()) },
 	Migrations:     migrations,
+	Embedded:       []migration.Set{sandbox.Migrations()},
 	Invariants:     invariants,
 	LateInvariants: map[string]string{sandbox.Name: sandbox.Invariants},
 	Tables:         module.Tables{Outbox: true},
@@ -82,9 +82,6 @@ func openSandbox(ctx context.Context, p *module.Platform, cfg Config) (service.P
 	pool, err := p.Postgres(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := migration.UpAll(ctx, pool.Config().ConnString(), sandbox.Migrations()); err != nil {
-		return nil, nil, fmt.Errorf("migrate the sandbox: %w", err)
 	}
 	client, err := p.HTTPClient("sandbox-webhooks")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"souk/pkg/cqrs"
+	"souk/pkg/migration"
 )
 
 // Module is one service of souk.
@@ -27,6 +28,8 @@ type Module struct {
 	NATS bool
 	// Migrations are the service's own SQL migrations; nil means none.
 	Migrations fs.FS
+	// Embedded are the migrations of what the service embeds, such as a payment provider. They run before its own.
+	Embedded []migration.Set
 	// Invariants is a query of the service's own database for souk verify, with one row for each check: see [Finding].
 	// "" means none.
 	Invariants string

@@ -375,7 +375,8 @@ func (p *process) stop() error {
 	return errors.Join(errs...)
 }
 
-// Sets returns the module's migrations in the order in which they run: those of the shared tables, then its own.
+// Sets returns the module's migrations in the order in which they run: those of the shared tables, of what it embeds, then
+// its own.
 func (m Module) Sets() []migration.Set {
 	var sets []migration.Set
 	if m.Tables.Outbox {
@@ -387,6 +388,7 @@ func (m Module) Sets() []migration.Set {
 	if m.Tables.Jobs {
 		sets = append(sets, jobs.Migrations())
 	}
+	sets = append(sets, m.Embedded...)
 	if m.Migrations != nil {
 		sets = append(sets, migration.Set{Name: m.Name, FS: m.Migrations})
 	}

@@ -18,6 +18,7 @@ import (
 	"encoding/base64"
 	"io"
 	"maps"
+	"os"
 	"net/http"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func OverNATS() Option {
 }
 
 // Start starts a service and waits until it is ready. The service is stopped when the test ends; a service that fails
-// fails the test.
+// fails the test. With SOUK_TEST_POOLED in the environment, PgBouncer is between the service and its database.
 func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	t.Helper()
 	s := &Service{
@@ -133,6 +134,10 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	if sets := m.Sets(); len(sets) > 0 {
 		url := pgtest.URL(t, sets...)
 		s.tree["postgres"] = map[string]any{"url": url}
+		if os.Getenv("SOUK_TEST_POOLED") != "" {
+			require.NoError(t, postgres.SetForRole(t.Context(), postgres.Config{URL: url, ByKey: !m.Scans}))
+			s.tree["postgres"] = map[string]any{"url": pgtest.Pooler(t, url, 5), "pooled": true}
+		}
 		pool, err := postgres.Open(t.Context(), postgres.Config{URL: url})
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)

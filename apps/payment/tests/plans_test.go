@@ -23,7 +23,7 @@ import (
 // sizes of their arrays, and find their rows through indexes.
 func TestSetStatementsUseGenericPlansAndIndexes(t *testing.T) {
 	t.Parallel()
-	url := pgtest.URL(t, append(payment.Module.Sets(), sandbox.Migrations())...)
+	url := pgtest.URL(t, payment.Module.Sets()...)
 	pool, err := postgres.Open(t.Context(), postgres.Config{URL: url, MaxConns: 1})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
