@@ -154,7 +154,7 @@ func measureMemory(ctx context.Context, b *bench) ([]row, error) {
 	if b.souk.split {
 		r.Note = fmt.Sprintf("%d processes; %s", len(pids), r.Note)
 	} else {
-		r.AtMost = 150
+		r.AtMost = 200
 	}
 	return []row{r}, nil
 }
