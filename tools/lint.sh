@@ -20,6 +20,12 @@ echo "format: done"
 tools/golangci.sh run ./... || fail "golangci-lint found something"
 echo "golangci-lint: done"
 
+while IFS= read -r -d '' mod; do
+  dir=$(dirname "$mod")
+  go -C "$dir" list -mod=readonly -m all >/dev/null || fail "$mod does not fit the module's (go -C $dir mod tidy)"
+done < <(find tests tools -mindepth 2 -name go.mod -print0)
+echo "modules: done"
+
 go tool preprofile -i cmd/souk/default.pgo -o /dev/null || fail "the compiler cannot read cmd/souk/default.pgo (make profile)"
 
 go test ./tests/arch || fail "a rule of tests/arch is broken"
