@@ -36,6 +36,10 @@ ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minute
 pooled: deps-test ## the services' tests behind PgBouncer in transaction mode
 	@SOUK_TEST_POOLED=1 go run ./tools/testenv -- go test -count=1 -timeout 25m ./apps/...
 
+drill: build ## lose all volumes under load, and restore them to a second before (a quarter of an hour)
+	@tools/deps.sh drill
+	@go run ./tests/drill -orders 100000
+
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
 	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e
 
@@ -75,4 +79,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race cover ferretdb pooled chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb pooled chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb pooled drill chaos generate sqlc format lint api client client-test bench profile
