@@ -58,11 +58,11 @@ locals {
     if class.burst == var.burstable
   ]
 
-  # A pool for each process, one process more during a release (the chart's maxSurge), and some for operators, migrations
-  # and verify.
+  # A pool for each process, two processes more during a release (the chart's maxSurge, and the canary), and some
+  # for operators, migrations and verify.
   connections = {
     for group, services in var.groups : group => sum([
-      for service in services : (lookup(var.max_replicas_of, service, var.max_replicas) + 1) * var.max_conns
+      for service in services : (lookup(var.max_replicas_of, service, var.max_replicas) + 2) * var.max_conns
     ]) + 30
   }
   # The group that orders: its databases take what a checkout and a search cost.

@@ -27,7 +27,7 @@ run "a_shop_of_200000_orders_a_day" {
     error_message = "the nodes are ${jsonencode(output.nodes)}"
   }
   assert {
-    condition     = output.databases.checkout.class == "db.m7g.large" && output.databases.checkout.max_connections == 560
+    condition     = output.databases.checkout.class == "db.m7g.large" && output.databases.checkout.max_connections == 610
     error_message = "the databases are ${jsonencode(output.databases)}"
   }
   assert {
@@ -39,7 +39,7 @@ run "a_shop_of_200000_orders_a_day" {
     error_message = "Redis is ${jsonencode(output.redis)}"
   }
   assert {
-    condition     = output.alarms.database.checkout.connections == 448
+    condition     = output.alarms.database.checkout.connections == 488
     error_message = "the alarms are ${jsonencode(output.alarms)}"
   }
 }
@@ -64,7 +64,7 @@ run "staging_is_small" {
   }
 
   assert {
-    condition     = output.databases.all.class == "db.t4g.medium" && output.databases.all.max_connections == 390
+    condition     = output.databases.all.class == "db.t4g.large" && output.databases.all.max_connections == 510
     error_message = "the databases are ${jsonencode(output.databases)}"
   }
   assert {
@@ -99,7 +99,7 @@ run "many_processes_need_a_larger_database" {
   }
 
   assert {
-    condition     = output.databases.people.class == "db.m7g.2xlarge" && output.databases.people.max_connections == 1780
+    condition     = output.databases.people.class == "db.m7g.2xlarge" && output.databases.people.max_connections == 1850
     error_message = "the databases are ${jsonencode(output.databases)}"
   }
 }
