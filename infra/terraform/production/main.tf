@@ -189,5 +189,6 @@ module "chart" {
   domain             = var.domain
   secrets_path       = "souk/${local.environment}"
   vpc_cidr           = module.network.cidr
+  cloudfront_cidrs   = module.edge.cloudfront_cidrs
   data_cidrs         = module.network.data_cidrs
 }

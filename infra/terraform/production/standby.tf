@@ -126,5 +126,6 @@ module "standby_chart" {
   domain             = var.domain
   secrets_path       = "souk/${local.environment}"
   vpc_cidr           = module.standby_network.cidr
+  cloudfront_cidrs   = module.edge.cloudfront_cidrs
   data_cidrs         = module.standby_network.data_cidrs
 }

@@ -48,6 +48,12 @@ resource "aws_acm_certificate_validation" "this" {
   validation_record_fqdns = [for record in aws_route53_record.validation : record.fqdn]
 }
 
+# The addresses from which CloudFront asks origins: the gateway trusts what they say of the viewer.
+data "aws_ip_ranges" "cloudfront" {
+  regions  = ["global"]
+  services = ["cloudfront_origin_facing"]
+}
+
 # souk says what may be cached (ETag, Cache-Control); CloudFront keeps to it.
 data "aws_cloudfront_cache_policy" "origin" {
   name = "Managed-UseOriginCacheControlHeaders-QueryStrings"

@@ -7,3 +7,8 @@ output "origin" {
   description = "The origin's name: the ingress's certificate is for it, and for primary. and secondary. before it."
   value       = local.origin
 }
+
+output "cloudfront_cidrs" {
+  description = "Networks of CloudFront, for gateway.trusted_proxies."
+  value       = data.aws_ip_ranges.cloudfront.cidr_blocks
+}

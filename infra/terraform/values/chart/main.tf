@@ -17,7 +17,7 @@ locals {
     config = {
       postgres = { urls = local.urls }
       redis    = { addr = var.redis_address, username = "souk", tls = true }
-      gateway  = { public_url = "https://${var.domain}", trusted_proxies = [var.vpc_cidr] }
+      gateway  = { public_url = "https://${var.domain}", trusted_proxies = concat([var.vpc_cidr], var.cloudfront_cidrs) }
     }
     secrets = { source = "external", external = { path = var.secrets_path } }
     networkPolicy = {

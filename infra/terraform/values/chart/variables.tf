@@ -38,6 +38,16 @@ variable "vpc_cidr" {
   type        = string
 }
 
+variable "cloudfront_cidrs" {
+  description = "Networks of CloudFront, which is in front of it: its X-Forwarded-For is trusted, too."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.cloudfront_cidrs) > 0
+    error_message = "Without CloudFront's networks all visitors would have its addresses, and share their limits."
+  }
+}
+
 variable "data_cidrs" {
   description = "Networks of the databases and of Redis."
   type        = list(string)

@@ -5,6 +5,7 @@ variables {
   domain             = "shop.example.com"
   secrets_path       = "souk/production"
   vpc_cidr           = "10.20.0.0/16"
+  cloudfront_cidrs   = ["120.52.22.96/27"]
   data_cidrs         = ["10.20.108.0/24"]
 }
 
@@ -21,6 +22,10 @@ run "each_service_reaches_its_group" {
   }
   assert {
     condition     = yamldecode(output.yaml).config.redis.tls && yamldecode(output.yaml).secrets.external.path == "souk/production"
+    error_message = output.yaml
+  }
+  assert {
+    condition     = yamldecode(output.yaml).config.gateway.trusted_proxies[1] == "120.52.22.96/27"
     error_message = output.yaml
   }
   assert {
@@ -47,4 +52,14 @@ run "an_address_without_a_port_is_refused" {
   }
 
   expect_failures = [var.database_addresses]
+}
+
+run "no_cloudfront_is_refused" {
+  command = plan
+
+  variables {
+    cloudfront_cidrs = []
+  }
+
+  expect_failures = [var.cloudfront_cidrs]
 }
