@@ -3,7 +3,7 @@
 // 1. Each action is pinned by a commit, with its version as a comment, and the same everywhere; a local one exists.
 // 2. A workflow has no permissions by itself (permissions: {}), and each job says its own.
 // 3. Each job has a timeout.
-// 4. No expression stands in a script: values come by the environment, so that nobody's text is run.
+// 4. No expression stands in a script: values come by the environment, so that no text from outside is run.
 // 5. Each make target and script that is called exists, and so does the program of each `go run ./…`.
 // 6. No key of AWS: only roles by OpenID Connect.
 const fs = require('fs');

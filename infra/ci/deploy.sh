@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Deploys one version of souk with Helm: first one pod of each service as a canary, then the release. It asks Prometheus how
-# fast the error budgets burn. If they burn too fast, or nobody can tell, the canary goes and the release stays; after the
+# fast the error budgets burn. If they burn too fast, or the rate is unknown, the canary goes and the release stays; after the
 # upgrade, the release goes back to its last revision. Migrations stay: the old version works with the new schema.
 #
 # usage: deploy.sh VALUES...
@@ -50,7 +50,7 @@ watch() {
       silent=$((silent + 1))
     fi
     [ "$hot" -lt 2 ] || { echo "deploy.sh: too fast" >&2 && return 1; }
-    [ "$silent" -lt 3 ] || { echo "deploy.sh: Prometheus does not tell" >&2 && return 1; }
+    [ "$silent" -lt 3 ] || { echo "deploy.sh: Prometheus does not answer" >&2 && return 1; }
     # The last answer must be a good one.
     [ "$SECONDS" -lt "$end" ] || [ $((hot + silent)) -gt 0 ] || return 0
     sleep "$poll"
@@ -66,7 +66,7 @@ trap cleanup EXIT
 last=$(helm history souk --namespace "$namespace" --output json 2>/dev/null |
   jq -r '[.[] | select(.status == "deployed")] | last | .revision // empty') || last=
 if [ -n "$last" ]; then
-  value=$(burn) || { echo "deploy.sh: nothing is deployed while nobody can tell how souk is" >&2 && exit 1; }
+  value=$(burn) || { echo "deploy.sh: nothing is deployed while the burn rate is unknown" >&2 && exit 1; }
   if jq -en --argjson v "$value" --argjson l "$limit" '$v > $l' >/dev/null; then
     echo "deploy.sh: the budgets burn $value times too fast already: nothing is deployed" >&2
     exit 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests deploy.sh with a recording helm and a Prometheus that answers as it is told: which commands ran, and in which order.
+# Tests deploy.sh with a recording helm and a Prometheus with set answers: which commands ran, and in which order.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts MongoDB 7 as a replica set of one on 127.0.0.1:27017, with docker: a service container of GitHub cannot be told to
-# be a replica set.
+# Starts MongoDB 7 as a replica set of one on 127.0.0.1:27017, with docker: a service container of GitHub
+# takes no arguments.
 set -euo pipefail
 image=mongo:7.0.25
 docker run --detach --name mongodb --publish 127.0.0.1:27017:27017 --tmpfs /data/db "$image" --replSet rs0 --bind_ip_all

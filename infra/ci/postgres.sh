@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a service container's PostgreSQL fit for tests: connections for all packages at once, and no waiting for a disk
-# whose data nobody keeps. usage: postgres.sh CONTAINER
+# whose data is thrown away. usage: postgres.sh CONTAINER
 set -euo pipefail
 container=$1
 docker exec "$container" psql -U postgres -q -v ON_ERROR_STOP=1 \

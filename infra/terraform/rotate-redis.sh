@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 new=$(openssl rand -hex 32)
-# ElastiCache keeps two passwords at most, and is told both: the one in the secret, if there is one, and the new one.
+# ElastiCache keeps at most two passwords: the one in the secret, if there is one, and the new one.
 old=$(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text 2>/dev/null |
   jq -r '.password // empty') || old=
 jq -n --arg user "$user" --arg old "$old" --arg new "$new" \

@@ -14,6 +14,6 @@ variable "emails" {
 
   validation {
     condition     = length(var.emails) > 0 && alltrue([for email in var.emails : can(regex("^[^@ ]+@[^@ ]+$", email))])
-    error_message = "At least one mail address: an alarm that nobody gets is none."
+    error_message = "At least one valid mail address."
   }
 }

@@ -46,7 +46,7 @@ resource "aws_eks_cluster" "this" {
   depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.this]
 }
 
-# Operators are cluster administrators by a role, not whoever made the cluster.
+# Operators administer the cluster by a role. The role that makes the cluster gets no rights in it.
 resource "aws_eks_access_entry" "admin" {
   for_each = var.admin_role_arns
 
@@ -134,7 +134,7 @@ resource "aws_eks_addon" "network" {
   addon_version               = var.addon_versions[each.key]
   resolve_conflicts_on_update = "OVERWRITE"
   service_account_role_arn    = each.key == "vpc-cni" ? module.irsa["vpc-cni"].role_arn : null
-  # souk's chart has a NetworkPolicy for each service; without this nobody enforces them.
+  # souk's chart has a NetworkPolicy for each service. Without this setting they are not enforced.
   configuration_values = each.key == "vpc-cni" ? jsonencode({ enableNetworkPolicy = "true" }) : null
 }
 

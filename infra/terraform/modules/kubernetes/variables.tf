@@ -99,7 +99,7 @@ variable "admin_role_arns" {
 
   validation {
     condition     = length(var.admin_role_arns) > 0
-    error_message = "Without a role nobody could reach the cluster."
+    error_message = "Without a role the cluster cannot be reached."
   }
 }
 

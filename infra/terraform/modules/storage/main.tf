@@ -1,5 +1,5 @@
-# Buckets: `backups` (JetStream, configuration, dumps; nobody deletes from it for `lock_days`) and `media` (pictures of the
-# marketplace, read through CloudFront). All are private and encrypted, and refuse plain HTTP.
+# Buckets: `backups` (JetStream, configuration, dumps; locked for `lock_days`) and `media` (pictures of the marketplace,
+# read through CloudFront). All are private and encrypted, and refuse plain HTTP.
 module "key" {
   source = "../key"
 

@@ -14,7 +14,7 @@ variable "buckets" {
 }
 
 variable "lock_days" {
-  description = "Days for which nobody deletes or overwrites a backup."
+  description = "Days for which a backup can be neither deleted nor overwritten."
   type        = number
   default     = 35
 
