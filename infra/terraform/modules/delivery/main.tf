@@ -44,9 +44,11 @@ resource "aws_iam_role_policy" "this" {
   policy = data.aws_iam_policy_document.deploy.json
 }
 
+# The policy below covers Kubernetes' own kinds. The group has the rights to custom ones: infra/ci/deployer.yaml.
 resource "aws_eks_access_entry" "this" {
-  cluster_name  = var.cluster_name
-  principal_arn = aws_iam_role.this.arn
+  cluster_name      = var.cluster_name
+  principal_arn     = aws_iam_role.this.arn
+  kubernetes_groups = ["souk-deployer"]
 }
 
 resource "aws_eks_access_policy_association" "this" {

@@ -97,7 +97,7 @@ resource "aws_cloudfront_distribution" "this" {
       https_port               = 443
       origin_protocol_policy   = "https-only"
       origin_ssl_protocols     = ["TLSv1.2"]
-      origin_read_timeout      = 30 # as gateway.timeout
+      origin_read_timeout      = 60 # more than gateway.timeout
       origin_keepalive_timeout = 60
     }
   }

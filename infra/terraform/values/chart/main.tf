@@ -20,6 +20,8 @@ locals {
       gateway  = { public_url = "https://${var.domain}", trusted_proxies = concat([var.vpc_cidr], var.cloudfront_cidrs) }
     }
     secrets = { source = "external", external = { path = var.secrets_path } }
+    # It belongs to the whole cluster, where workflows have no rights: infra/ci/deployer.yaml has it.
+    priorityClass = { create = false }
     networkPolicy = {
       postgres = [for cidr in var.data_cidrs : { ipBlock = { cidr = cidr } }]
       redis    = [for cidr in var.data_cidrs : { ipBlock = { cidr = cidr } }]
