@@ -6,6 +6,7 @@
 // 4. No expression stands in a script: values come by the environment, so that no text from outside is run.
 // 5. Each make target and script that is called exists, and so does the program of each `go run ./…`.
 // 6. No key of AWS: only roles by OpenID Connect.
+// 7. BURN_QUERY of deploy.yaml uses recording rules of infra/observability.
 const fs = require('fs');
 const path = require('path');
 
@@ -92,6 +93,20 @@ for (const file of files) {
     if (!/^ {4}permissions:/m.test(job)) say(0, `job ${id} does not say its permissions`);
     if (!/^ {4}(timeout-minutes|uses):/m.test(job)) say(0, `job ${id} has no timeout`);
   }
+}
+
+const query = /^ {2}BURN_QUERY: (.*)$/m.exec(fs.readFileSync(path.join(workflows, 'deploy.yaml'), 'utf8'))?.[1] ?? '';
+const rules = fs.readFileSync(path.join(root, 'infra/observability/prometheus/rules/slo.yaml'), 'utf8');
+const series = query.match(/slo:\w+:\w+/g) ?? [];
+for (const name of series) {
+  if (!rules.includes(`record: ${name}\n`)) {
+    mistakes++;
+    console.error(`.github/workflows/deploy.yaml: BURN_QUERY: no rule records ${name}`);
+  }
+}
+if (series.length === 0) {
+  mistakes++;
+  console.error('.github/workflows/deploy.yaml: BURN_QUERY has no recorded series');
 }
 
 console.log(
