@@ -16,8 +16,15 @@ trap 'rm -rf "$work"' EXIT
 
 new=$(openssl rand -hex 32)
 # ElastiCache keeps at most two passwords: the one in the secret, if there is one, and the new one.
-old=$(aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text 2>/dev/null |
-  jq -r '.password // empty') || old=
+if aws secretsmanager get-secret-value --secret-id "$secret" --query SecretString --output text >"$work/old" 2>"$work/error"; then
+  old=$(jq -r '.password // empty' "$work/old")
+elif grep -q ResourceNotFoundException "$work/error"; then
+  old= # it has no value yet
+else
+  # Without the old password, the running processes would be cut off.
+  cat "$work/error" >&2
+  exit 1
+fi
 jq -n --arg user "$user" --arg old "$old" --arg new "$new" \
   '{UserId: $user, Passwords: ([$new, $old] | map(select(. != "")))}' >"$work/user.json"
 aws elasticache modify-user --cli-input-json "file://$work/user.json" --query Status --output text
