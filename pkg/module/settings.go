@@ -38,7 +38,7 @@ const (
 type PostgresConfig struct {
 	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{password}" for its password.
 	URL string `yaml:"url"`
-	// URLs are database URLs by service name, for services that the pattern does not fit.
+	// URLs are patterns by service name, for services that URL does not fit.
 	URLs map[string]string `yaml:"urls"`
 	// Passwords are the passwords of the services' roles, by service name.
 	Passwords map[string]string `yaml:"passwords"`
@@ -60,16 +60,17 @@ func (c PostgresConfig) Validate() error {
 
 // ServiceURL returns the URL of a service's database.
 func (c PostgresConfig) ServiceURL(service string) (string, error) {
+	pattern := c.URL
 	if u, ok := c.URLs[service]; ok {
-		return u, nil
+		pattern = u
 	}
-	if c.URL == "" {
+	if pattern == "" {
 		return "", errors.New(
 			"postgres.url is not set: give the URL of the service's database, " +
 				"e.g. postgres://{service}:{password}@db:5432/{service}",
 		)
 	}
-	return fill(c.URL, service, c.Passwords[service]), nil
+	return fill(pattern, service, c.Passwords[service]), nil
 }
 
 // DocumentsConfig says where the services keep documents.

@@ -114,3 +114,22 @@ func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 	require.ErrorContains(t, err, "its issuer is unknown")
 	require.NoError(t, p.end())
 }
+
+func TestServiceURLIsFilledIn(t *testing.T) {
+	t.Parallel()
+	c := module.PostgresConfig{
+		URL:       "postgres://{service}:{password}@db/{service}",
+		URLs:      map[string]string{"order": "postgres://{service}:{password}@orders/{service}"},
+		Passwords: map[string]string{"order": "a/b c", "cart": "d"},
+	}
+	for service, want := range map[string]string{
+		"order": "postgres://order:a%2Fb%20c@orders/order",
+		"cart":  "postgres://cart:d@db/cart",
+	} {
+		got, err := c.ServiceURL(service)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := module.PostgresConfig{}.ServiceURL("order")
+	require.ErrorContains(t, err, "postgres.url is not set")
+}

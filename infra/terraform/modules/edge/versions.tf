@@ -1,0 +1,11 @@
+terraform {
+  required_version = ">= 1.10"
+
+  required_providers {
+    aws = {
+      source                = "hashicorp/aws"
+      version               = "~> 6.25"
+      configuration_aliases = [aws, aws.us_east_1]
+    }
+  }
+}
