@@ -9,7 +9,7 @@ mkdir -p "$out"
 
 # take module version file...
 take() {
-  local module=$1 version=$2 dir= file target missing=
+  local module=$1 version=$2 dir file target missing=''
   shift 2
   for file; do
     target=$out/$(basename "$file" .yaml)-$version.yaml

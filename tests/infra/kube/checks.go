@@ -137,7 +137,8 @@ func Ports(documents []Document) ([]string, error) {
 	for name, s := range objects[*corev1.Service](documents) {
 		for _, p := range s.Spec.Ports {
 			if d := deployments[name]; d == nil || !hasPort(d, p.TargetPort) {
-				problems = append(problems, fmt.Sprintf("Service %s: no container has the port %s", name, p.TargetPort.StrVal))
+				problems = append(problems,
+					fmt.Sprintf("Service %s: no container has the port %s", name, p.TargetPort.StrVal))
 			}
 		}
 	}

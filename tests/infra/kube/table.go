@@ -38,8 +38,8 @@ func readme(root string) ([]byte, error) {
 	return []byte(before + tableBegin + "\n" + table + "\n" + tableEnd + after), nil
 }
 
-// Table returns the values with their defaults and comments. A value without a comment is an error, unless the comment of
-// what it is part of describes all of it.
+// Table returns the values with their defaults and comments. A value without a comment is an error, unless the comment
+// of what it is part of describes all of it.
 func Table(values []byte) (string, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(values, &root); err != nil {
