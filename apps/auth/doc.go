@@ -11,6 +11,7 @@
 //   - Redis: sessions (by digest)
 //   - Consumes: –
 //   - Publishes: –
+//   - Reaches: the OpenID provider
 //
 // # Contract
 //

@@ -15,6 +15,7 @@
 //   - Consumes: evt.order.*, evt.payment.refunded, evt.shop.*, evt.inventory.low, evt.cart.abandoned,
 //     evt.review.*, evt.voucher.*, evt.user.*
 //   - Publishes: evt.notification.sent
+//   - Reaches: the mail server, Twilio, push services
 //
 // # Contract
 //

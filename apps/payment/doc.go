@@ -11,6 +11,7 @@
 //   - Redis: –
 //   - Consumes: –
 //   - Publishes: evt.payment.*
+//   - Reaches: the payment provider
 //
 // # Contract
 //

@@ -11,6 +11,7 @@
 //   - Consumes: evt.order.*, evt.payment.*, evt.product.*, evt.inventory.*, evt.review.*, evt.voucher.*, evt.shop.*,
 //     evt.user.*, evt.notification.*
 //   - Publishes: –
+//   - Reaches: webhooks of shops and integrators
 //
 // # Contract
 //

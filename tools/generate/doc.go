@@ -4,6 +4,7 @@
 //	gen/openapi/souk.json      the OpenAPI 3.1 document of the public API
 //	gen/go/souk/services       the registry of services, from apps/ and proto/; all lists of services derive from it
 //	docs/events.md             the events, from the events.proto of each service and from the subjects that are consumed
+//	infra/helm/souk/files      what each service needs where it runs, for the Helm chart
 //	README.md, docs/           the tables of services, from the section "At a glance" of each doc.go
 //
 // and in the same way the Go code of the encoder's test messages (pkg/jsonpb) and of tools/servicegen's templates.

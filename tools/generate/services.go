@@ -26,14 +26,16 @@ const servicesDir = publicDir + "/souk/services"
 // service is one service of souk, as its folder under apps/ and its contract describe it.
 type service struct {
 	Name string
-	// Database: its module has migrations or shared tables.
-	Database bool
+	// Database: its module has migrations or shared tables. Redis and Documents: its module declares them.
+	Database, Redis, Documents bool
 	// Contract is the name of its gRPC service, such as OrderService, "" if it has none. REST: a method has a route.
 	Contract string
 	REST     bool
 	// Consumers are its durable consumers, and Publishes the subjects of its events.
 	Consumers []consumer
 	Publishes []string
+	// Calls are the services that it calls, sorted.
+	Calls []string
 	// Glance has the lines of the section "At a glance" of doc.go by their key.
 	Glance map[string]string
 }
@@ -44,7 +46,8 @@ func (s service) Package() string { return s.Name + "v1" }
 // Doc is the service's doc.go.
 func (s service) Doc() string { return "apps/" + s.Name + "/doc.go" }
 
-// glanceKeys are the lines that the section "At a glance" must have. "Speaks" is optional.
+// glanceKeys are the lines that the section "At a glance" must have. "Speaks" is optional, and "Reaches" too: the systems
+// outside of souk to which the service connects.
 var glanceKeys = []string{"Owns", "PostgreSQL", "Redis", "Consumes", "Publishes"}
 
 // services returns all services, sorted by name: each folder apps/X with a module.go, with its contract souk.X.v1. A
@@ -58,9 +61,12 @@ func services(root string, c *contracts) ([]service, error) {
 	for _, file := range files {
 		dir := filepath.Dir(file)
 		s := service{Name: filepath.Base(dir)}
-		if s.Database, err = database(file, s.Name); err != nil {
+		module, err := moduleFields(file, s.Name)
+		if err != nil {
 			return nil, err
 		}
+		s.Database = module["Migrations"] != nil || module["Tables"] != nil
+		s.Redis, s.Documents = module["Redis"] != nil, module["Documents"] != nil
 		if s.Glance, err = glance(filepath.Join(dir, "doc.go")); err != nil {
 			return nil, err
 		}
@@ -68,6 +74,9 @@ func services(root string, c *contracts) ([]service, error) {
 			return nil, err
 		}
 		s.Publishes = publishedSubjects(c, s.Name)
+		if err := checkReaches(dir, s); err != nil {
+			return nil, err
+		}
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b service) int { return cmp.Compare(a.Name, b.Name) })
@@ -89,15 +98,15 @@ func services(root string, c *contracts) ([]service, error) {
 		all[i].Contract = contract
 		all[i].REST = all[i].REST || len(m.routes) > 0
 	}
-	return all, nil
+	return all, addCalls(root, all)
 }
 
-// database reads "var Module = module.Module{…}" of a module.go. It reports whether the service has a database. The
-// module must have the name of its folder.
-func database(file, name string) (bool, error) {
+// moduleFields returns the fields of "var Module = module.Module{…}" of a module.go. The module must have the name of
+// its folder.
+func moduleFields(file, name string) (map[string]ast.Expr, error) {
 	syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	var fields map[string]ast.Expr
 	ast.Inspect(syntax, func(n ast.Node) bool {
@@ -119,10 +128,10 @@ func database(file, name string) (bool, error) {
 	})
 	named, ok := fields["Name"].(*ast.BasicLit)
 	if !ok || named.Value != strconv.Quote(name) {
-		return false, fmt.Errorf("%s: want var Module = module.Module{Name: %q, …}: a service is named as its folder",
+		return nil, fmt.Errorf("%s: want var Module = module.Module{Name: %q, …}: a service is named as its folder",
 			file, name)
 	}
-	return fields["Migrations"] != nil || fields["Tables"] != nil, nil
+	return fields, nil
 }
 
 var glanceLine = regexp.MustCompile(`^  - (\w+): (.*)$`)
@@ -346,5 +355,6 @@ func serviceFiles(root string, c *contracts) (map[string][]byte, error) {
 	if files[eventsDoc], err = eventsPage(c, all); err != nil {
 		return nil, err
 	}
+	files[deploymentFile] = deployment(all)
 	return files, nil
 }
