@@ -80,6 +80,7 @@ Start it on this machine with: souk dev --demo`,
 		reviewsCommand(data),
 		servicesCommand(data),
 		doctorCommand(data),
+		healthCommand(),
 		natsauthCommand(),
 	)
 	return root

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,8 @@ Services in different processes talk over NATS: set rpc.transport to nats there.
 			}, selected...)
 		},
 	}
-	cmd.Flags().StringVar(&target, "target", "all", "services to run: all, or names with commas")
+	cmd.Flags().StringVar(&target, "target", cmp.Or(os.Getenv("SOUK_TARGET"), "all"),
+		"services to run: all, or names with commas; SOUK_TARGET sets the default")
 	cmd.Flags().BoolVar(&migrate, "migrate", false, "bring the services' databases up to date first")
 	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "file descriptor on which to write the admin address once ready")
 	_ = cmd.Flags().MarkHidden("ready-fd") // the flag was just defined

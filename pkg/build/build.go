@@ -2,11 +2,16 @@
 package build
 
 import (
+	"cmp"
 	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
+
+// version, commit and date are set by the linker where the source has no repository, as in the build of an image:
+// -ldflags "-X souk/pkg/build.version=v1.2.0 -X souk/pkg/build.commit=… -X souk/pkg/build.date=…".
+var version, commit, date string
 
 // Info describes the build of a program. Unknown fields are empty.
 type Info struct {
@@ -26,7 +31,13 @@ func Read() Info {
 	if !ok {
 		return Info{Version: "devel"}
 	}
-	return from(info)
+	return from(info).stamped(version, commit, date)
+}
+
+// stamped returns i with what the linker has set.
+func (i Info) stamped(version, commit, date string) Info {
+	i.Version, i.Commit, i.Time = cmp.Or(version, i.Version), cmp.Or(commit, i.Commit), cmp.Or(date, i.Time)
+	return i
 }
 
 func from(info *debug.BuildInfo) Info {

@@ -21,3 +21,11 @@ func TestInfoNamesVersionCommitAndGo(t *testing.T) {
 	require.NotEmpty(t, Read().Version)
 	require.InDelta(t, 1, testutil.ToFloat64(Read().Metric()), 0)
 }
+
+func TestLinkerNamesTheBuildOfASourceWithoutRepository(t *testing.T) {
+	t.Parallel()
+	i := Info{Version: "devel", Go: "go1.26.0"}
+	require.Equal(t, "v1.2.0 (commit 4f2d, 2026-11-29T12:00:00Z, go1.26.0)",
+		i.stamped("v1.2.0", "4f2d", "2026-11-29T12:00:00Z").String())
+	require.Equal(t, i, i.stamped("", "", ""))
+}

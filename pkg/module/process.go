@@ -30,11 +30,15 @@ import (
 
 const (
 	reconnectWait = 100 * time.Millisecond
-	readyPoll     = 5 * time.Millisecond // poll interval of waitReady
-	readyWarning  = 5 * time.Second      // interval of the warnings of waitReady
-	readyTimeout  = 2 * time.Second      // of one check
-	drainTimeout  = 20 * time.Second     // per module, unless it is a Stopper
-	flushTimeout  = 2 * time.Second
+	// A server that vanishes without closing its connections, as one does whose machine dies or whose network is cut
+	// off, is noticed when it has not answered two pings: after 6 to 9 s. With NATS's defaults it takes 6 minutes.
+	pingInterval     = 3 * time.Second
+	pingsOutstanding = 2
+	readyPoll        = 5 * time.Millisecond // poll interval of waitReady
+	readyWarning     = 5 * time.Second      // interval of the warnings of waitReady
+	readyTimeout     = 2 * time.Second      // of one check
+	drainTimeout     = 20 * time.Second     // per module, unless it is a Stopper
+	flushTimeout     = 2 * time.Second
 )
 
 // Options configure a process.

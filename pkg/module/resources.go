@@ -146,6 +146,8 @@ func (r *resources) connectNATS(c NATSConfig, more ...nats.Option) (*nats.Conn, 
 		nats.Name("souk"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(pingsOutstanding),
 		nats.RetryOnFailedConnect(true),
 		natsrpc.BatchWrites(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

@@ -25,7 +25,9 @@ import (
 
 // Options configure the sink. The zero value is usable.
 type Options struct {
-	// Port is the loopback port. Zero picks a free one.
+	// Host is the address to listen on. Empty means 127.0.0.1.
+	Host string
+	// Port is the port. Zero picks a free one.
 	Port int
 	// Keep is how many messages are kept. The oldest are dropped first. Zero means 1,000.
 	Keep int
@@ -75,8 +77,11 @@ type Sink struct {
 	arrived  chan struct{}
 }
 
-// Start listens on loopback. Mail can be sent as soon as it returns.
+// Start starts the sink. Mail can be sent as soon as it returns.
 func Start(ctx context.Context, o Options) (*Sink, error) {
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
 	if o.Keep <= 0 {
 		o.Keep = 1000
 	}
@@ -86,7 +91,7 @@ func Start(ctx context.Context, o Options) (*Sink, error) {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("mail sink: %w", err)
 	}

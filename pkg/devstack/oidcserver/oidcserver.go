@@ -3,10 +3,11 @@
 // With it, development and tests use the same flow as production: authorization code with PKCE, JWKS, userinfo,
 // end of session. Access tokens are JWTs for the audience "souk" with the claims sub, email, email_verified, name
 // and roles. The provider saves its signing key, port and users, so that tokens stay valid over a restart. It
-// listens on loopback only and is not for use outside of development.
+// answers requests for loopback addresses only and is not for use outside of development.
 package oidcserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -49,6 +50,11 @@ type Options struct {
 	Dir string
 	// Port is the loopback port. Zero means the port of the last start if it is free, or any free port.
 	Port int
+	// Listen is an address to listen on instead, host:port, for a container whose port is published on loopback. It
+	// needs Issuer.
+	Listen string
+	// Issuer is the URL at which clients reach the provider, on loopback. Empty means the address that it listens on.
+	Issuer string
 	// RedirectURIs are the URIs that a sign-in may return to. One on a loopback host is valid for every port.
 	// Empty means /auth/callback on loopback. A sign-out may return to the / of these sites, and to loopback.
 	RedirectURIs []string
@@ -96,6 +102,9 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 	if o.Dir == "" {
 		return nil, errors.New("a data directory is required")
 	}
+	if err := o.checkIssuer(); err != nil {
+		return nil, err
+	}
 	if o.TokenSecret == "" {
 		o.TokenSecret = rand.Text()
 	}
@@ -114,15 +123,12 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 			return nil, err
 		}
 	}
-	listener, port, err := listen(ctx, o.Port, state.port())
+	listener, err := o.listen(ctx, state)
 	if err != nil {
 		return nil, err
 	}
-	if err := state.setPort(port); err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
 	p := &Provider{
-		issuer: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		issuer: cmp.Or(o.Issuer, "http://"+listener.Addr().String()),
 		secret: o.TokenSecret,
 		served: make(chan struct{}),
 	}
@@ -147,6 +153,33 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 		_ = p.http.Serve(listener) // returns an error because of Stop
 	}()
 	return p, nil
+}
+
+// checkIssuer fails unless Issuer goes with Listen, and is a URL on loopback.
+func (o Options) checkIssuer() error {
+	if o.Issuer == "" && o.Listen == "" {
+		return nil
+	}
+	u, err := url.Parse(o.Issuer)
+	if err != nil || u.Scheme != "http" || !loopback.Host(u.Host) || u.Path != "" || u.RawQuery != "" {
+		return fmt.Errorf("the issuer is a URL on loopback such as http://127.0.0.1:8090, not %q", o.Issuer)
+	}
+	return nil
+}
+
+// listen opens the listener, and saves its port if the provider chose it.
+func (o Options) listen(ctx context.Context, s *state) (net.Listener, error) {
+	if o.Listen != "" {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	}
+	listener, port, err := listen(ctx, o.Port, s.port())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.setPort(port); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
 }
 
 func listen(ctx context.Context, wanted, last int) (net.Listener, int, error) {

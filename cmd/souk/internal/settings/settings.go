@@ -15,7 +15,7 @@ import (
 )
 
 // ofCommands are the SOUK_… variables that commands read. They configure no service.
-var ofCommands = []string{"SOUK_CONFIG", "SOUK_URL", "SOUK_TOKEN"}
+var ofCommands = []string{"SOUK_CONFIG", "SOUK_TARGET", "SOUK_URL", "SOUK_TOKEN"}
 
 // ErrNoNATS is the error of a configuration that needs NATS and names no server.
 var ErrNoNATS = errors.New(
