@@ -24,7 +24,7 @@ func newGauges(r prometheus.Registerer) (*gauges, error) {
 	jobs, err := metric.Register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "job_count",
 		Help: "Jobs in the database: available, scheduled, running, retryable (failed, tried again), discarded (last week).",
-	}, []string{"job", "queue", "state"}))
+	}, []string{"kind", "queue", "state"}))
 	if err != nil {
 		return nil, err
 	}

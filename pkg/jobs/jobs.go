@@ -70,7 +70,7 @@ type Options struct {
 	Clock clock.Clock
 	// Logger takes River's warnings and the failures of jobs; nil: no log.
 	Logger *zap.Logger
-	// Metrics registers job_total by job and result, job_duration_seconds by job, job_count by job, queue and state, and
+	// Metrics registers job_total by kind and result, job_duration_seconds by kind, job_count by kind, queue and state, and
 	// job_queue_paused by queue; nil: no metrics.
 	Metrics prometheus.Registerer
 }
@@ -205,14 +205,14 @@ func newMiddleware(r prometheus.Registerer, log *zap.Logger) (*middleware, error
 	if m.total, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "job_total",
 		Help: "Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.",
-	}, []string{"job", "result"})); err != nil {
+	}, []string{"kind", "result"})); err != nil {
 		return nil, err
 	}
 	if m.duration, err = metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "job_duration_seconds",
 		Help:    "Time that a run of a job took.",
 		Buckets: metric.DurationBuckets(),
-	}, []string{"job"})); err != nil {
+	}, []string{"kind"})); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -50,7 +50,7 @@ func TestResultsOfJobsAreCounted(t *testing.T) {
 			require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP job_total Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.
 # TYPE job_total counter
-job_total{job="mail",result="`+result+`"} 1
+job_total{kind="mail",result="`+result+`"} 1
 `), "job_total"))
 			failures := logs.FilterMessage("job failed")
 			require.Equal(t, end.logged, failures.Len())
@@ -80,7 +80,7 @@ func TestJobsInTheDatabaseAreCounted(t *testing.T) {
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP job_count Jobs in the database: available, scheduled, running, retryable (failed, tried again), discarded (last week).
 # TYPE job_count gauge
-job_count{job="mail",queue="default",state="scheduled"} 1
-job_count{job="mail",queue="left_alone",state="available"} 2
+job_count{kind="mail",queue="default",state="scheduled"} 1
+job_count{kind="mail",queue="left_alone",state="available"} 2
 `), "job_count"))
 }

@@ -63,7 +63,8 @@ func newStreamMetrics(r prometheus.Registerer) streamMetrics {
 			Name: "event_stream_bytes", Help: "Bytes that a stream holds.",
 		}, []string{"stream"})),
 		limit: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "event_stream_limit_bytes", Help: "Bytes that a stream may hold; missing if only the server limits it.",
+			Name: "event_stream_limit_bytes",
+			Help: "Bytes that a stream may hold; missing if only the server limits it.",
 		}, []string{"stream"})),
 		pending: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "event_consumer_pending", Help: "Events that a consumer has not acknowledged yet.",

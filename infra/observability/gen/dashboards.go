@@ -2,7 +2,16 @@ package main
 
 func dashboards() []dashboard {
 	return []dashboard{
-		overview(), gateway(), service(), checkout(), events(), databases(), natsServers(), redisServers(), business(), jobs(),
+		overview(),
+		gateway(),
+		service(),
+		checkout(),
+		events(),
+		databases(),
+		natsServers(),
+		redisServers(),
+		business(),
+		jobs(),
 		security(),
 	}
 }
@@ -22,38 +31,79 @@ func overview() dashboard {
 	objective := func(title, slo string, budget float64) row {
 		of := func(w string) string { return `slo:sli_error:ratio_rate` + w + `{slo="` + slo + `"}` }
 		left := `slo:error_budget_remaining:ratio{slo="` + slo + `"}`
-		return row{title, []panel{
-			stat("budget left (30 days)", "percentunit", -.1, "min("+left+")"),
-			stat("bad, last hour", "percentunit", budget, "max("+of("1h")+")"),
-			graph("share of bad requests", "percentunit", query{of("5m"), "5 min {{service}}"}, query{of("1h"), "1 h {{service}}"},
-				query{of("1d"), "1 day {{service}}"}),
-			graph("burn rate (1: the budget lasts 30 days)", "none",
-				query{of("1h") + ` / on (slo) group_left () slo:error_budget:ratio{slo="` + slo + `"}`, "1 h {{service}}"},
-				query{of("6h") + ` / on (slo) group_left () slo:error_budget:ratio{slo="` + slo + `"}`, "6 h {{service}}"}),
-		}}
+		return row{
+			title,
+			[]panel{
+				stat("budget left (30 days)", "percentunit", -.1, "min("+left+")"),
+				stat("bad, last hour", "percentunit", budget, "max("+of("1h")+")"),
+				graph(
+					"share of bad requests",
+					"percentunit",
+					query{of("5m"), "5 min {{service}}"},
+					query{of("1h"), "1 h {{service}}"},
+					query{of("1d"), "1 day {{service}}"},
+				),
+				graph(
+					"burn rate (1: the budget lasts 30 days)",
+					"none",
+					query{
+						of("1h") + ` / on (slo) group_left () slo:error_budget:ratio{slo="` + slo + `"}`,
+						"1 h {{service}}",
+					},
+					query{
+						of("6h") + ` / on (slo) group_left () slo:error_budget:ratio{slo="` + slo + `"}`,
+						"6 h {{service}}",
+					},
+				),
+			},
+		}
 	}
 	return dashboard{
 		uid: "overview", title: "overview", description: "What souk promises, and how much of it is left.",
 		rows: []row{
-			{"now", []panel{
-				stat("alerts: critical", "none", 1, `count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)`),
-				stat("alerts: warning", "none", 1, `count(ALERTS{alertstate="firing",severity="warning",alertname!="Watchdog"}) or vector(0)`),
-				stat("processes down", "none", 1, `count(up{job="souk"} == 0) or vector(0)`),
-				stat("requests / s", "reqps", 0, rate("http_request_total", public, "")),
-				stat("orders / min", "none", 0, `sum(rate(checkout_total{outcome="placed"}[5m])) * 60`),
-				stat("needs an operator", "none", 1,
-					`(sum(max by (service, type) (saga_parked)) or vector(0)) + (sum(max by (consumer) (event_dead_letters)) or vector(0))`),
-			}},
+			{
+				"now",
+				[]panel{
+					stat(
+						"alerts: critical",
+						"none",
+						1,
+						`count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)`,
+					),
+					stat(
+						"alerts: warning",
+						"none",
+						1,
+						`count(ALERTS{alertstate="firing",severity="warning",alertname!="Watchdog"}) or vector(0)`,
+					),
+					stat("processes down", "none", 1, `count(up{job="souk"} == 0) or vector(0)`),
+					stat("requests / s", "reqps", 0, rate("http_request_total", public, "")),
+					stat("orders / min", "none", 0, `sum(rate(checkout_total{outcome="placed"}[5m])) * 60`),
+					stat(
+						"needs an operator",
+						"none",
+						1,
+						`(sum(max by (service, type) (saga_parked)) or vector(0)) + (sum(max by (consumer) (event_dead_letters)) or vector(0))`,
+					),
+				},
+			},
 			objective("availability: 99.9 % of requests succeed", "availability", .001),
 			objective("latency: 95 % of requests within 200 ms", "latency-p95", .05),
 			objective("latency: 99 % of requests within 500 ms", "latency-p99", .01),
 			objective("calls: 99.9 % between services succeed", "calls", .001),
 			objective("database: 95 % of statements within 50 ms", "database", .05),
-			{"versions", []panel{
-				graph("processes by version", "none", query{"count by (version) (souk_build_info)", "{{version}}"}),
-				graph("lines in the log", "short", query{rate("log_line_total", `level=~"warn|error"`, "level"), "{{level}}"}),
-				{title: "errors in the log", width: 8, logs: `{app="souk", level="error"} | json`},
-			}},
+			{
+				"versions",
+				[]panel{
+					graph("processes by version", "none", query{"count by (version) (souk_build_info)", "{{version}}"}),
+					graph(
+						"lines in the log",
+						"short",
+						query{rate("log_line_total", `level=~"warn|error"`, "level"), "{{level}}"},
+					),
+					{title: "errors in the log", width: 8, logs: `{app="souk", level="error"} | json`},
+				},
+			},
 		},
 	}
 }
@@ -64,24 +114,55 @@ func gateway() dashboard {
 		uid: "gateway", title: "gateway", description: "Requests of customers, by route.",
 		variables: []any{variable("route", "label_values(http_request_total, route)", true)},
 		rows: []row{
-			{"requests", []panel{
-				graph("requests by status", "reqps", query{rate("http_request_total", route, "status"), "{{status}}"}),
-				quantiles("duration", "http_request_duration_seconds", route),
-				graph("P95 by route", "s", query{
-					"topk(10, histogram_quantile(0.95, sum by (le, route) (rate(http_request_duration_seconds_bucket{" + route + "}" +
-						interval + "))))", "{{route}}",
-				}),
-				graph("5xx by route", "reqps", query{rate("http_request_total", route+`,status=~"5.."`, "route"), "{{route}}"}),
-				graph("bytes", "Bps", query{rate("http_request_size_bytes_sum", route, ""), "in"},
-					query{rate("http_response_size_bytes_sum", route, ""), "out"}),
-				graph("outdated answers", "reqps", query{rate("stale_answers_total", "", ""), "from the cache"}),
-			}},
-			{"what the gateway decides", []panel{
-				graph("refused by a limit", "reqps", query{rate("rate_limit_refused_total", "", "limit"), "{{limit}}"}),
-				graph("idempotency keys", "reqps", query{rate("idempotency_key_total", "", "outcome"), "{{outcome}}"}),
-				graph("breakers: 0 closed, 1 half open, 2 open", "none", query{"max by (target) (breaker_state)", "{{target}}"}),
-				{title: "access log: failures", width: 24, logs: `{app="souk", service="gateway"} | json | message="request" | status >= 500`},
-			}},
+			{
+				"requests",
+				[]panel{
+					graph(
+						"requests by status",
+						"reqps",
+						query{rate("http_request_total", route, "status"), "{{status}}"},
+					),
+					quantiles("duration", "http_request_duration_seconds", route),
+					graph("P95 by route", "s", query{
+						"topk(10, histogram_quantile(0.95, sum by (le, route) (rate(http_request_duration_seconds_bucket{" + route + "}" +
+							interval + "))))",
+						"{{route}}",
+					}),
+					graph(
+						"5xx by route",
+						"reqps",
+						query{rate("http_request_total", route+`,status=~"5.."`, "route"), "{{route}}"},
+					),
+					graph("bytes", "Bps", query{rate("http_request_size_bytes_sum", route, ""), "in"},
+						query{rate("http_response_size_bytes_sum", route, ""), "out"}),
+					graph("outdated answers", "reqps", query{rate("stale_answers_total", "", ""), "from the cache"}),
+				},
+			},
+			{
+				"what the gateway decides",
+				[]panel{
+					graph(
+						"refused by a limit",
+						"reqps",
+						query{rate("rate_limit_refused_total", "", "limit"), "{{limit}}"},
+					),
+					graph(
+						"idempotency keys",
+						"reqps",
+						query{rate("idempotency_key_total", "", "outcome"), "{{outcome}}"},
+					),
+					graph(
+						"breakers: 0 closed, 1 half open, 2 open",
+						"none",
+						query{"max by (target) (breaker_state)", "{{target}}"},
+					),
+					{
+						title: "access log: failures",
+						width: 24,
+						logs:  `{app="souk", service="gateway"} | json | message="request" | status >= 500`,
+					},
+				},
+			},
 		},
 	}
 }
@@ -97,21 +178,47 @@ func service() dashboard {
 				quantiles("duration", "rpc_server_duration_seconds", one),
 				graph("P95 by method", "s", query{
 					"topk(10, histogram_quantile(0.95, sum by (le, method) (rate(rpc_server_duration_seconds_bucket{" + one + "}" +
-						interval + "))))", "{{method}}",
+						interval + "))))",
+					"{{method}}",
 				}),
 			}},
-			{"what $service calls", []panel{
-				graph("by service", "reqps", query{rate("rpc_client_requests_total", one, "target"), "{{target}}"}),
-				graph("failures", "reqps", query{rate("rpc_client_requests_total", one+`,code!="ok"`, "target, code"), "{{target}} {{code}}"}),
-				graph("other parties", "reqps", query{rate("http_client_request_total", one, "target, status"), "{{target}} {{status}}"}),
-			}},
-			{"its database", []panel{
-				quantiles("statements", "postgres_query_duration_seconds", one),
-				graph("connections", "none", query{"sum(postgres_connections_in_use{" + one + "})", "in use"},
-					query{"sum(postgres_connections_open{" + one + "})", "open"}, query{"sum(postgres_connections_max{" + one + "})", "max"}),
-				graph("outbox", "none", query{"max(outbox_pending{" + one + "})", "events that wait"},
-					query{"max(outbox_oldest_seconds{" + one + "})", "age of the oldest, s"}),
-			}},
+			{
+				"what $service calls",
+				[]panel{
+					graph("by service", "reqps", query{rate("rpc_client_requests_total", one, "target"), "{{target}}"}),
+					graph(
+						"failures",
+						"reqps",
+						query{
+							rate("rpc_client_requests_total", one+`,code!="ok"`, "target, code"),
+							"{{target}} {{code}}",
+						},
+					),
+					graph(
+						"other parties",
+						"reqps",
+						query{rate("http_client_request_total", one, "target, status"), "{{target}} {{status}}"},
+					),
+				},
+			},
+			{
+				"its database",
+				[]panel{
+					quantiles("statements", "postgres_query_duration_seconds", one),
+					graph(
+						"connections",
+						"none",
+						query{"sum(postgres_connections_in_use{" + one + "})", "in use"},
+						query{
+							"sum(postgres_connections_open{" + one + "})",
+							"open",
+						},
+						query{"sum(postgres_connections_max{" + one + "})", "max"},
+					),
+					graph("outbox", "none", query{"max(outbox_pending{" + one + "})", "events that wait"},
+						query{"max(outbox_oldest_seconds{" + one + "})", "age of the oldest, s"}),
+				},
+			},
 			{"its log and traces", []panel{
 				graph("settings: seconds since they were up to date", "s",
 					query{"time() - min(settings_loaded_timestamp_seconds{" + one + "})", "$service"}),
@@ -125,150 +232,113 @@ func checkout() dashboard {
 	return dashboard{
 		uid: "checkout", title: "checkout and sagas", description: "From the checkout to the captured payment.",
 		rows: []row{
-			{"checkouts", []panel{
-				graph("by outcome", "reqps", query{rate("checkout_total", "", "outcome"), "{{outcome}}"}),
-				quantiles("duration", "http_request_duration_seconds", `route="/v1/checkout",method="POST"`),
-				graph("payments with an open outcome", "none", query{"max by (kind) (payment_open)", "{{kind}}s"},
-					query{"max(payment_open_oldest_seconds)", "age of the oldest, s"}),
-				graph("outcomes applied late", "ops", query{rate("payment_reconciled_total", "", ""), "reconciled"}),
-				graph("calls to the payment provider and other parties", "reqps",
-					query{rate("http_client_request_total", `service="payment"`, "target, status"), "{{target}} {{status}}"}),
-			}},
-			{"sagas", []panel{
-				graph("begun and ended", "ops", query{rate("saga_started_total", "", "type"), "{{type}} begun"},
-					query{rate("saga_ended_total", "", "type, state"), "{{type}} {{state}}"}),
-				graph("parked", "none", query{"max by (service, type) (saga_parked)", "{{service}} {{type}}"}),
-				graph("in hand", "none", query{"sum by (service) (saga_running)", "{{service}}"}),
-				graph("P95 of a step", "s", query{
-					"histogram_quantile(0.95, sum by (le, type, step) (rate(saga_step_duration_seconds_bucket{kind=\"do\"}" + interval + ")))",
-					"{{type}} {{step}}",
-				}),
-				graph("steps that failed", "ops", query{rate("saga_step_duration_seconds_count", `code!="ok"`, "type, step, kind, code"),
-					"{{type}} {{kind}} {{step}} {{code}}"}),
-				{title: "log", width: 8, logs: `{app="souk", service="order"} | json | message=~"saga.*"`},
-			}},
-			{"checks", []panel{
-				graph("rows that break an invariant", "none", query{`max by (check) (verify_wrong{severity="violation"}) > 0`, "{{check}}"}),
-				stat("since the last check", "s", 3600, "time() - max(verify_last_run_timestamp_seconds)"),
-				graph("checks by result", "none", query{"sum by (result) (increase(verify_run_total[1h]))", "{{result}}"}),
-			}},
+			{
+				"checkouts",
+				[]panel{
+					graph("by outcome", "reqps", query{rate("checkout_total", "", "outcome"), "{{outcome}}"}),
+					quantiles("duration", "http_request_duration_seconds", `route="/v1/checkout",method="POST"`),
+					graph("payments with an open outcome", "none", query{"max by (kind) (payment_open)", "{{kind}}s"},
+						query{"max(payment_open_oldest_seconds)", "age of the oldest, s"}),
+					graph(
+						"outcomes applied late",
+						"ops",
+						query{rate("payment_reconciled_total", "", ""), "reconciled"},
+					),
+					graph(
+						"calls to the payment provider and other parties",
+						"reqps",
+						query{
+							rate("http_client_request_total", `service="payment"`, "target, status"),
+							"{{target}} {{status}}",
+						},
+					),
+				},
+			},
+			{
+				"sagas",
+				[]panel{
+					graph("begun and ended", "ops", query{rate("saga_started_total", "", "type"), "{{type}} begun"},
+						query{rate("saga_ended_total", "", "type, state"), "{{type}} {{state}}"}),
+					graph("parked", "none", query{"max by (service, type) (saga_parked)", "{{service}} {{type}}"}),
+					graph("in hand", "none", query{"sum by (service) (saga_running)", "{{service}}"}),
+					graph("P95 of a step", "s", query{
+						"histogram_quantile(0.95, sum by (le, type, step) (rate(saga_step_duration_seconds_bucket{kind=\"do\"}" + interval + ")))",
+						"{{type}} {{step}}",
+					}),
+					graph(
+						"steps that failed",
+						"ops",
+						query{rate("saga_step_duration_seconds_count", `code!="ok"`, "type, step, kind, code"),
+							"{{type}} {{kind}} {{step}} {{code}}"},
+					),
+					{title: "log", width: 8, logs: `{app="souk", service="order"} | json | message=~"saga.*"`},
+				},
+			},
+			{
+				"checks",
+				[]panel{
+					graph(
+						"rows that break an invariant",
+						"none",
+						query{`max by (check) (verify_wrong{severity="violation"}) > 0`, "{{check}}"},
+					),
+					stat("since the last check", "s", 3600, "time() - max(verify_last_run_timestamp_seconds)"),
+					graph(
+						"checks by result",
+						"none",
+						query{"sum by (result) (increase(verify_run_total[1h]))", "{{result}}"},
+					),
+				},
+			},
 		},
 	}
 }
 
 func events() dashboard {
 	return dashboard{
-		uid: "events", title: "events and outboxes", description: "From the transaction to the effect in another service.",
+		uid:         "events",
+		title:       "events and outboxes",
+		description: "From the transaction to the effect in another service.",
 		rows: []row{
-			{"outboxes", []panel{
-				graph("events that wait", "none", query{"max by (service) (outbox_pending)", "{{service}}"}),
-				graph("age of the oldest", "s", query{"max by (service) (outbox_oldest_seconds)", "{{service}}"}),
-				graph("published", "ops", query{"topk(15, " + rate("event_published_total", "", "subject") + ")", "{{subject}}"}),
-			}},
-			{"consumers", []panel{
-				graph("not acknowledged", "none", query{"max by (consumer) (event_consumer_pending)", "{{consumer}}"}),
-				graph("handled, by outcome", "ops", query{rate("event_handled_total", "", "outcome"), "{{outcome}}"}),
-				graph("P95 from what happened to its effect", "s", query{
-					"histogram_quantile(0.95, sum by (le, consumer) (rate(event_lag_seconds_bucket" + interval + ")))", "{{consumer}}",
-				}),
-				graph("dead letters", "none", query{"max by (consumer) (event_dead_letters)", "{{consumer}}"}),
-				graph("given up", "none", query{"sum by (consumer) (increase(event_dead_total[1h]))", "{{consumer}} in 1 h"}),
-				graph("streams, share of their limit", "percentunit",
-					query{"max by (stream) (event_stream_bytes / event_stream_limit_bytes)", "{{stream}}"}),
-			}},
-		},
-	}
-}
-
-func databases() dashboard {
-	return dashboard{
-		uid: "databases", title: "databases and pools", description: "PostgreSQL as the services see it, and from inside.",
-		rows: []row{
-			{"as the services see it", []panel{
-				graph("P95 of a statement", "s", query{
-					"histogram_quantile(0.95, sum by (le, service) (rate(postgres_query_duration_seconds_bucket" + interval + ")))",
-					"{{service}}",
-				}),
-				graph("statements", "ops", query{rate("postgres_query_duration_seconds_count", "", "service"), "{{service}}"}),
-				graph("pool in use", "percentunit",
-					query{"max by (service) (postgres_connections_in_use / postgres_connections_max)", "{{service}}"}),
-				graph("waits for a connection", "ops", query{rate("postgres_connection_wait_total", "", "service"), "{{service}}"}),
-				graph("time spent waiting for connections", "s",
-					query{rate("postgres_connection_wait_seconds_total", "", "service"), "{{service}}, s per s"}),
-				graph("open connections", "none", query{"sum by (service) (postgres_connections_open)", "{{service}}"}),
-			}},
-			{"from inside (postgres_exporter)", []panel{
-				graph("up", "none", query{"min by (instance) (pg_up)", "{{instance}}"}),
-				graph("connections, share of the limit", "percentunit", query{
-					"sum by (instance) (pg_stat_activity_count) / on (instance) max by (instance) (pg_settings_max_connections)",
-					"{{instance}}",
-				}),
-				graph("commits and rollbacks", "ops",
-					query{"sum by (datname) (rate(pg_stat_database_xact_commit" + interval + "))", "{{datname}} commit"},
-					query{"sum by (datname) (rate(pg_stat_database_xact_rollback" + interval + "))", "{{datname}} rollback"}),
-				graph("blocks read from disk", "ops", query{"sum by (datname) (rate(pg_stat_database_blks_read" + interval + "))", "{{datname}}"}),
-				graph("deadlocks", "ops", query{"sum by (datname) (rate(pg_stat_database_deadlocks" + interval + "))", "{{datname}}"}),
-				graph("size", "bytes", query{"max by (datname) (pg_database_size_bytes)", "{{datname}}"}),
-				graph("replicas: lag", "s", query{"max by (instance) (pg_replication_lag_seconds)", "{{instance}}"}),
-				graph("WAL: age of the last archived segment", "s", query{"max by (instance) (pg_stat_archiver_last_archive_age)", "{{instance}}"}),
-				graph("backups: age", "s", query{"time() - max by (what) (backup_last_success_timestamp_seconds)", "{{what}}"}),
-			}},
-		},
-	}
-}
-
-func natsServers() dashboard {
-	return dashboard{
-		uid: "nats", title: "NATS", description: "The servers (prometheus-nats-exporter with -varz and -jsz=all).",
-		rows: []row{
-			{"servers", []panel{
-				graph("exporters up", "none", query{`min by (instance) (up{job="nats"})`, "{{instance}}"}),
-				graph("connections", "none", query{"sum by (server_id) (gnatsd_varz_connections)", "{{server_id}}"}),
-				graph("messages", "ops", query{"sum by (server_id) (rate(gnatsd_varz_in_msgs" + interval + "))", "{{server_id}} in"},
-					query{"sum by (server_id) (rate(gnatsd_varz_out_msgs" + interval + "))", "{{server_id}} out"}),
-				graph("bytes", "Bps", query{"sum by (server_id) (rate(gnatsd_varz_in_bytes" + interval + "))", "{{server_id}} in"},
-					query{"sum by (server_id) (rate(gnatsd_varz_out_bytes" + interval + "))", "{{server_id}} out"}),
-				graph("slow consumers", "ops", query{"sum by (server_id) (rate(gnatsd_varz_slow_consumers" + interval + "))", "{{server_id}}"}),
-				graph("memory", "bytes", query{"sum by (server_id) (gnatsd_varz_mem)", "{{server_id}}"}),
-			}},
-			{"JetStream", []panel{
-				graph("disk in use, share of the limit", "percentunit", query{
-					"max by (server_name) (jetstream_server_total_message_bytes / jetstream_server_max_storage)", "{{server_name}}",
-				}),
-				graph("bytes of streams", "bytes", query{"max by (stream_name) (jetstream_stream_total_bytes)", "{{stream_name}}"}),
-				graph("messages of streams", "none", query{"max by (stream_name) (jetstream_stream_total_messages)", "{{stream_name}}"}),
-				graph("pending", "none", query{"max by (consumer_name) (jetstream_consumer_num_pending)", "{{consumer_name}}"}),
-				graph("redelivered", "none", query{"max by (consumer_name) (jetstream_consumer_num_redelivered)", "{{consumer_name}}"}),
-				graph("leaders of the cluster", "none",
-					query{`count by (meta_leader) (jetstream_server_total_streams{is_meta_leader="true"})`, "{{meta_leader}}"}),
-			}},
-		},
-	}
-}
-
-func redisServers() dashboard {
-	return dashboard{
-		uid: "redis", title: "Redis", description: "Caches as the services see them, and the servers (redis_exporter).",
-		rows: []row{
-			{"as the services see it", []panel{
-				graph("look-ups", "ops", query{rate("cache_request_total", "", "cache, result"), "{{cache}} {{result}}"}),
-				graph("hits", "percentunit", query{
-					"sum by (cache) (rate(cache_request_total{result=~\"hit|missing\"}" + interval + ")) / sum by (cache) (rate(cache_request_total" +
-						interval + "))", "{{cache}}",
-				}),
-				graph("unavailable", "ops", query{rate("cache_request_total", `result="unavailable"`, "cache"), "{{cache}}"}),
-			}},
-			{"servers", []panel{
-				graph("up", "none", query{"min by (instance) (redis_up)", "{{instance}}"}),
-				graph("memory, share of the limit", "percentunit",
-					query{"max by (instance) (redis_memory_used_bytes / (redis_memory_max_bytes > 0))", "{{instance}}"}),
-				graph("evicted and expired keys", "ops",
-					query{"sum by (instance) (rate(redis_evicted_keys_total" + interval + "))", "{{instance}} evicted"},
-					query{"sum by (instance) (rate(redis_expired_keys_total" + interval + "))", "{{instance}} expired"}),
-				graph("commands", "ops", query{"sum by (instance) (rate(redis_commands_processed_total" + interval + "))", "{{instance}}"}),
-				graph("clients", "none", query{"sum by (instance) (redis_connected_clients)", "{{instance}}"}),
-				graph("last save", "s", query{"time() - max by (instance) (redis_rdb_last_save_timestamp_seconds)", "{{instance}}"}),
-			}},
+			{
+				"outboxes",
+				[]panel{
+					graph("events that wait", "none", query{"max by (service) (outbox_pending)", "{{service}}"}),
+					graph("age of the oldest", "s", query{"max by (service) (outbox_oldest_seconds)", "{{service}}"}),
+					graph(
+						"published",
+						"ops",
+						query{"topk(15, " + rate("event_published_total", "", "subject") + ")", "{{subject}}"},
+					),
+				},
+			},
+			{
+				"consumers",
+				[]panel{
+					graph(
+						"not acknowledged",
+						"none",
+						query{"max by (consumer) (event_consumer_pending)", "{{consumer}}"},
+					),
+					graph(
+						"handled, by outcome",
+						"ops",
+						query{rate("event_handled_total", "", "outcome"), "{{outcome}}"},
+					),
+					graph("P95 from what happened to its effect", "s", query{
+						"histogram_quantile(0.95, sum by (le, consumer) (rate(event_lag_seconds_bucket" + interval + ")))",
+						"{{consumer}}",
+					}),
+					graph("dead letters", "none", query{"max by (consumer) (event_dead_letters)", "{{consumer}}"}),
+					graph(
+						"given up",
+						"none",
+						query{"sum by (consumer) (increase(event_dead_total[1h]))", "{{consumer}} in 1 h"},
+					),
+					graph("streams, share of their limit", "percentunit",
+						query{"max by (stream) (event_stream_bytes / event_stream_limit_bytes)", "{{stream}}"}),
+				},
+			},
 		},
 	}
 }

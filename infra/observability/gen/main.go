@@ -1,5 +1,5 @@
-// Command gen writes what is regular in infra/observability: the rules of the objectives, and Grafana's dashboards. With
-// -check it writes nothing and fails if a file differs.
+// Command gen writes what is regular in infra/observability: the rules of the objectives, and Grafana's dashboards.
+// With -check it writes nothing and fails if a file differs.
 //
 //	go run ./infra/observability/gen
 package main

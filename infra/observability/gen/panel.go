@@ -111,7 +111,9 @@ func (p panel) model(id int, at object) object {
 	if p.max > 0 {
 		defaults["max"] = p.max
 	}
-	options := object{"legend": object{"displayMode": "table", "placement": "bottom", "calcs": []string{"lastNotNull", "max"}}}
+	options := object{
+		"legend": object{"displayMode": "table", "placement": "bottom", "calcs": []string{"lastNotNull", "max"}},
+	}
 	if kind != "timeseries" {
 		options = object{"reduceOptions": object{"calcs": []string{"lastNotNull"}}, "colorMode": "background"}
 	}

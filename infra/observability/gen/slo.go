@@ -43,14 +43,21 @@ func objectives() []objective {
 			bad: slow("0.5"), total: all, consequence: "Some customers wait for long.",
 		},
 		{
-			name: "calls", alert: "SoukServiceErrorBudgetBurn", what: "calls of a service fail", by: "service", budget: .001,
+			name:   "calls",
+			alert:  "SoukServiceErrorBudgetBurn",
+			what:   "calls of a service fail",
+			by:     "service",
+			budget: .001,
 			bad: `sum by (service) (rate(rpc_server_requests_total{` +
 				`code=~"internal|unavailable|timeout|overloaded"}[%[1]s]))`,
 			total:       `sum by (service) (rate(rpc_server_requests_total[%[1]s]))`,
 			consequence: "What the service does fails, or works after retries.",
 		},
 		{
-			name: "database", alert: "SoukDatabaseLatencyBudgetBurn", what: "statements take more than 50 ms", by: "service",
+			name:   "database",
+			alert:  "SoukDatabaseLatencyBudgetBurn",
+			what:   "statements take more than 50 ms",
+			by:     "service",
 			budget: .05,
 			bad: `sum by (service) (rate(postgres_query_duration_seconds_count[%[1]s]))` +
 				` - sum by (service) (rate(postgres_query_duration_seconds_bucket{le="0.05"}[%[1]s]))`,

@@ -92,3 +92,13 @@ func catalogue(t *testing.T) metrics {
 	}
 	return out
 }
+
+// Prometheus sets these labels itself when it scrapes; the metric's own would become exported_job.
+func TestNoMetricHasALabelOfPrometheus(t *testing.T) {
+	t.Parallel()
+	for name, d := range documentedMetrics(t) {
+		for _, label := range d.labels {
+			require.False(t, scraped(label), "%s has the label %s", name, label)
+		}
+	}
+}

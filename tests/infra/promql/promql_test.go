@@ -35,11 +35,11 @@ func TestCheckFindsUnknownMetricsAndLabels(t *testing.T) {
 	known := metrics{"a_total": {"service", "code"}, "b": {"service"}}
 	for expr, want := range map[string][]string{
 		`sum by (service) (rate(a_total{code="x"}[5m])) / b`: nil,
-		`rate(c_total[5m])`:                                 {"there is no metric c_total"},
-		`b{code="x"}`:                                       {"b has no label code"},
-		`sum by (code) (b)`:                                 {"nothing in sum has the label code"},
-		`label_replace(b, "x", "$1", "service", "(.*)")`:     nil,
-		`{service="x"}`:                                     {"a selector without a metric"},
+		`rate(c_total[5m])`: {"there is no metric c_total"},
+		`b{code="x"}`:       {"b has no label code"},
+		`sum by (code) (b)`: {"nothing in sum has the label code"},
+		`label_replace(b, "x", "$1", "service", "(.*)")`: nil,
+		`{service="x"}`: {"a selector without a metric"},
 	} {
 		parsed, err := parser.ParseExpr(expr)
 		require.NoError(t, err)

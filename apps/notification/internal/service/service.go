@@ -185,7 +185,8 @@ func New(d Deps) (*Service, error) {
 		Name: "delivery_failed_total", Help: "Notices and deliveries that were given up.",
 	})
 	s.skipped = count(prometheus.CounterOpts{
-		Name: "delivery_skipped_total", Help: "Notices and deliveries that were not needed any more when they were due.",
+		Name: "delivery_skipped_total",
+		Help: "Notices and deliveries that were not needed any more when they were due.",
 	})
 	s.delayed = count(prometheus.CounterOpts{
 		Name: "delivery_delayed_total", Help: "Attempts that wait, for example because the recipient has got too many.",

@@ -85,7 +85,8 @@ type verifyMetrics struct {
 func newVerifyMetrics(r prometheus.Registerer) (*verifyMetrics, error) {
 	m := &verifyMetrics{
 		wrong: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "verify_wrong", Help: "Rows that break a check; severity is violation, or warning: no invariant is broken.",
+			Name: "verify_wrong",
+			Help: "Rows that break a check; severity is violation, or warning: no invariant is broken.",
 		}, []string{"check", "severity"}),
 		checked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "verify_checked", Help: "Rows that a check looked at.",
