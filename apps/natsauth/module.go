@@ -51,5 +51,5 @@ func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 			durables = append(durables, outbox.NewDurable(s.Name, c.Purpose, c.Subjects))
 		}
 	}
-	return outbox.NewProvisioner(js, cfg.Streams, durables, p.Logger()), nil
+	return outbox.NewProvisioner(js, cfg.Streams, durables, p.Logger(), p.Metrics()), nil
 }

@@ -63,10 +63,16 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Store: store, Breakers: p.Breakers(), Clock: p.Clock(), Logger: p.Logger(),
 		Provider: provider, ProviderName: cfg.Provider, ProviderTimeout: cfg.ProviderTimeout,
 	})
+	reconcile, err := handler.Reconcile(
+		svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp, p.Metrics(),
+	)
+	if err != nil {
+		return nil, err
+	}
 	paymentv1.RegisterPaymentServiceServer(p.Server(), handler.New(svc))
 	return module.Group(append(jobs,
 		relay,
-		module.Func(handler.Reconcile(svc, cfg.Reconcile.Every, cfg.Reconcile.OpenFor, cfg.Reconcile.GiveUp)),
+		module.Func(reconcile),
 		module.Func(handler.Forget(svc.ForgetWebhooks, forgetEvery, p.Logger())),
 		module.Func(chore.Forget("forget refused payments", cfg.ForgetRefusedAfter, store.ForgetRefused, p.Clock(),
 			p.Logger()).Run),

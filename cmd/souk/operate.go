@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/mail"
 	"os"
@@ -16,6 +17,8 @@ import (
 func verifyCommand(data *dataFlag) *cobra.Command {
 	var file configFlag
 	var o operate.VerifyOptions
+	var every time.Duration
+	var metrics string
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check the invariants over all databases",
@@ -27,8 +30,12 @@ and agrees with our payments, no saga is stuck, no event waits.
 It only reads, and may run beside a busy marketplace: what differs between databases is looked at again after
 --settle, and counts when no saga works on its order and nothing of it moved.
 
+With --every it checks again and again until it is stopped, and serves the outcome as metrics for Prometheus on
+--metrics. Run one such process for a marketplace: two would only do the work twice.
+
 Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked. A WARNING breaks none.`,
 		Example: `  souk verify
+  souk verify --every 15m --metrics 127.0.0.1:9464 --config souk.yaml
   souk verify --json | jq '.checks[] | select(.wrong > 0)'
   souk verify --config souk.yaml`,
 		Args: noArgs,
@@ -36,15 +43,29 @@ Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked
 			if o.Settle < 0 {
 				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", o.Settle)
 			}
+			if every < 0 || (every > 0) != (metrics != "") {
+				return errors.New("--every and --metrics go together, such as --every 15m --metrics 127.0.0.1:9464")
+			}
+			if every > 0 && o.JSON {
+				return errors.New("--json prints one run, --every serves metrics of many: leave out one of them")
+			}
 			s, err := data.open(&file)
 			if err != nil {
 				return err
 			}
 			o.Warnings = cmd.ErrOrStderr()
+			if every > 0 {
+				return s.Watch(cmd.Context(), operate.WatchOptions{
+					VerifyOptions: o, Every: every, Addr: metrics,
+					OnListen: func(addr string) { fmt.Fprintf(o.Warnings, "metrics on http://%s/metrics\n", addr) },
+				})
+			}
 			return s.Verify(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
+	cmd.Flags().DurationVar(&every, "every", 0, "check again after this time, and serve metrics on --metrics")
+	cmd.Flags().StringVar(&metrics, "metrics", "", "address on which --every serves /metrics, host:port")
 	cmd.Flags().DurationVar(&o.Settle, "settle", 2*time.Second,
 		"how long what differs between databases may take to become the same")
 	file.register(cmd.Flags())

@@ -35,6 +35,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/zap"
 
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/metric"
@@ -70,7 +71,8 @@ type Options struct {
 	Clock clock.Clock
 	// Logger takes River's warnings and the failures of jobs; nil: no log.
 	Logger *zap.Logger
-	// Metrics registers job_total by job and result, and job_duration_seconds by job; nil: no metrics.
+	// Metrics registers job_total by kind and result, job_duration_seconds by kind, job_count by kind, queue and state, and
+	// job_queue_paused by queue; nil: no metrics.
 	Metrics prometheus.Registerer
 }
 
@@ -79,6 +81,8 @@ type Runner struct {
 	client *river.Client[pgx.Tx]
 	pool   *pgxpool.Pool
 	works  bool
+	gauges *gauges
+	log    *zap.Logger
 }
 
 // New returns a runner on a database that has [Migrations].
@@ -102,6 +106,10 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 		o.StopTimeout = 10 * time.Second
 	}
 	m, err := newMiddleware(o.Metrics, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := newGauges(o.Metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +143,7 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Internal, "jobs: %v", err)
 	}
-	return &Runner{client: client, pool: pool, works: o.Workers != nil}, nil
+	return &Runner{client: client, pool: pool, works: o.Workers != nil, gauges: counts, log: o.Logger}, nil
 }
 
 // Insert inserts a job; opts may be nil.
@@ -166,7 +174,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return errs.Wrap(err, errs.Unavailable, "jobs: cannot start")
 	}
-	<-ctx.Done()
+	_ = chore.Chore{ // it returns nil, when ctx ends
+		Name: "count jobs", Every: countInterval, Logger: r.log,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return 0, r.gauges.count(ctx, r.pool) },
+	}.Run(ctx)
 	if err := r.client.Stop(context.WithoutCancel(ctx)); err != nil {
 		return errs.Wrap(err, errs.Internal, "jobs: cannot stop")
 	}
@@ -201,14 +212,14 @@ func newMiddleware(r prometheus.Registerer, log *zap.Logger) (*middleware, error
 	if m.total, err = metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "job_total",
 		Help: "Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.",
-	}, []string{"job", "result"})); err != nil {
+	}, []string{"kind", "result"})); err != nil {
 		return nil, err
 	}
 	if m.duration, err = metric.Register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "job_duration_seconds",
 		Help:    "Time that a run of a job took.",
 		Buckets: metric.DurationBuckets(),
-	}, []string{"job"})); err != nil {
+	}, []string{"kind"})); err != nil {
 		return nil, err
 	}
 	return m, nil

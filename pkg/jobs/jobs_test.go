@@ -145,8 +145,8 @@ func TestFailedJobIsRetried(t *testing.T) {
 	require.NoError(t, testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP job_total Runs of jobs, by result: done, failed (tried again), discarded, cancelled, snoozed.
 # TYPE job_total counter
-job_total{job="mail",result="done"} 1
-job_total{job="mail",result="failed"} 2
+job_total{kind="mail",result="done"} 1
+job_total{kind="mail",result="failed"} 2
 `), "job_total"))
 	require.Equal(t, 2, logs.FilterMessage("job failed").Len())
 }

@@ -67,16 +67,29 @@ func NewHTTP(r prometheus.Registerer) (*HTTP, error) {
 	return &h, nil
 }
 
-// Observe counts one request. The route is a pattern such as "/v1/products/{id}", or empty if no route matched.
-func (h *HTTP) Observe(method, route string, status int, d time.Duration, requestBytes, responseBytes int64) {
-	if route == "" {
-		route = "unmatched"
+// Request is what is measured of one request.
+type Request struct {
+	Method string
+	// Route is a pattern such as "/v1/products/{id}", or empty if no route matched.
+	Route    string
+	Status   int
+	Duration time.Duration
+	// RequestBytes and ResponseBytes are the sizes of the bodies.
+	RequestBytes, ResponseBytes int64
+	// TraceID is the ID of a sampled trace, or empty.
+	TraceID string
+}
+
+// Observe counts one request.
+func (h *HTTP) Observe(r Request) {
+	if r.Route == "" {
+		r.Route = "unmatched"
 	}
-	s := h.get(seriesKey{method: Method(method), route: route, status: status})
+	s := h.get(seriesKey{method: Method(r.Method), route: r.Route, status: r.Status})
 	s.total.Inc()
-	s.duration.Observe(d.Seconds())
-	s.requestSize.Observe(float64(requestBytes))
-	s.responseSize.Observe(float64(responseBytes))
+	Observe(s.duration, r.Duration, r.TraceID)
+	s.requestSize.Observe(float64(r.RequestBytes))
+	s.responseSize.Observe(float64(r.ResponseBytes))
 }
 
 func (h *HTTP) get(k seriesKey) *series {
@@ -124,7 +137,10 @@ func (h *HTTP) Middleware(route func(*http.Request) string) func(http.Handler) h
 				if body != nil {
 					read = body.n
 				}
-				h.Observe(r.Method, route(r), rec.status, time.Since(start), read, rec.bytes)
+				h.Observe(Request{
+					Method: r.Method, Route: route(r), Status: rec.status, Duration: time.Since(start),
+					RequestBytes: read, ResponseBytes: rec.bytes,
+				})
 			}()
 			next.ServeHTTP(rec, r)
 			done = true

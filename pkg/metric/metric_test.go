@@ -31,8 +31,9 @@ func TestServicesShareARegistryAndUsersShareAMetric(t *testing.T) {
 		require.NoError(t, err)
 		again, err := metric.NewHTTP(metric.ForService(r, service))
 		require.NoError(t, err)
-		h.Observe("GET", "/x", 200, time.Millisecond, 0, 10)
-		again.Observe("GET", "/x", 200, time.Millisecond, 0, 10)
+		one := metric.Request{Method: "GET", Route: "/x", Status: 200, Duration: time.Millisecond, ResponseBytes: 10}
+		h.Observe(one)
+		again.Observe(one)
 	}
 	require.NoError(t, testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP http_request_total HTTP requests that were answered.
@@ -104,12 +105,40 @@ http_request_total{method="GET",route="GET /panic",status="500"} 1
 	}
 }
 
+func TestSampledTraceIsTheExemplarOfItsBucket(t *testing.T) {
+	t.Parallel()
+	reg := metric.NewRegistry()
+	h, err := metric.NewHTTP(reg)
+	require.NoError(t, err)
+	one := metric.Request{Method: "GET", Route: "/x", Status: 200, Duration: 150 * time.Millisecond}
+	h.Observe(one)
+	one.TraceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+	h.Observe(one)
+	srv := httptest.NewServer(metric.Handler(reg))
+	t.Cleanup(srv.Close)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL, http.NoBody)
+	require.NoError(t, err)
+	req.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	resp, err := srv.Client().Do(req)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Contains(t, string(body),
+		`http_request_duration_seconds_bucket{method="GET",route="/x",status="200",le="0.2"} 2 `+
+			`# {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.15`)
+	require.Contains(t, string(body), "# EOF", "OpenMetrics")
+}
+
 func BenchmarkObserve(b *testing.B) {
 	h, err := metric.NewHTTP(prometheus.NewRegistry())
 	require.NoError(b, err)
+	request := metric.Request{
+		Method: "GET", Route: "/v1/products/{id}", Status: 200, Duration: time.Millisecond, ResponseBytes: 1025,
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Observe("GET", "/v1/products/{id}", 200, time.Millisecond, 0, 1025)
+		h.Observe(request)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"souk/pkg/loopback"
+	"souk/pkg/metric"
 )
 
 // admin is the operators' HTTP listener: health, metrics, profiles.
@@ -39,7 +39,7 @@ func startAdmin(
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", metric.Handler(reg))
 	var handler http.Handler = mux
 	if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
 		handler = loopback.Only(mux)

@@ -5,7 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
+
+	"souk/pkg/metric"
 )
 
 const (
@@ -57,6 +60,21 @@ func (s *logSink) Write(p []byte) (int, error) {
 func (s *logSink) Sync() error {
 	s.flush()
 	return nil
+}
+
+// countLines returns a hook that counts log lines by level.
+func countLines(r prometheus.Registerer) (func(zapcore.Entry) error, error) {
+	total, err := metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "log_line_total", Help: "Log lines by level.",
+	}, []string{"level"}))
+	lines := map[zapcore.Level]prometheus.Counter{}
+	for level := zapcore.DebugLevel; level <= zapcore.FatalLevel; level++ {
+		lines[level] = total.WithLabelValues(level.String())
+	}
+	return func(e zapcore.Entry) error {
+		lines[e.Level].Inc()
+		return nil
+	}, err
 }
 
 // hook flushes the buffer after a warning or error.

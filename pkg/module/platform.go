@@ -173,10 +173,19 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
+		queries, err := metric.Register(p.metrics, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "postgres_query_duration_seconds",
+			Help:    "Time from a statement's or batch's sending to its last row.",
+			Buckets: metric.DurationBuckets(),
+		}))
+		if err != nil {
+			return nil, err
+		}
 		pool, err := postgres.Open(
 			ctx,
 			postgres.Config{
 				URL:             url,
+				Tracer:          postgres.Measure(queries),
 				MaxConns:        p.shared.postgres.MaxConns,
 				ByKey:           !p.scans,
 				Pooled:          p.shared.postgres.Pooled,

@@ -135,7 +135,6 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	log = log.WithOptions(zap.Hooks(sink.hook))
 	settings, err := decode(o.Config, sectionTelemetry, telemetry.Default())
 	if err != nil {
 		return nil, err
@@ -149,6 +148,11 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 		name = modules[0].Name
 	}
 	reg := metric.NewRegistry()
+	count, err := countLines(reg)
+	if err != nil {
+		return nil, err
+	}
+	log = log.WithOptions(zap.Hooks(sink.hook, count))
 	info := build.Read()
 	if err := reg.Register(info.Metric()); err != nil {
 		return nil, err

@@ -166,7 +166,10 @@ func (s *Service) provision() {
 	}
 	js, err := jetstream.New(s.NATS)
 	require.NoError(s.t, err)
-	require.NoError(s.t, outbox.NewProvisioner(js, outbox.Streams{}, durables, zap.NewNop()).Provision(s.t.Context()))
+	require.NoError(
+		s.t,
+		outbox.NewProvisioner(js, outbox.Streams{}, durables, zap.NewNop(), nil).Provision(s.t.Context()),
+	)
 }
 
 // Another starts another process of the service, with the same configuration, fakes, clock and servers. Options change

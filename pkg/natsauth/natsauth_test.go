@@ -57,7 +57,10 @@ func setup(t *testing.T) *harness {
 			durables = append(durables, outbox.NewDurable(s.Name, c.Purpose, c.Subjects))
 		}
 	}
-	require.NoError(t, outbox.NewProvisioner(h.admin, outbox.Streams{}, durables, zap.NewNop()).Provision(t.Context()))
+	require.NoError(
+		t,
+		outbox.NewProvisioner(h.admin, outbox.Streams{}, durables, zap.NewNop(), nil).Provision(t.Context()),
+	)
 	return h
 }
 

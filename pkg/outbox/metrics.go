@@ -49,6 +49,32 @@ func newConsumerMetrics(r prometheus.Registerer) consumerMetrics {
 	}
 }
 
+// streamMetrics are those of JetStream. Each provisioner reports all: take the maximum.
+type streamMetrics struct {
+	bytes   *prometheus.GaugeVec
+	limit   *prometheus.GaugeVec
+	pending *prometheus.GaugeVec
+	letters *prometheus.GaugeVec
+}
+
+func newStreamMetrics(r prometheus.Registerer) streamMetrics {
+	return streamMetrics{
+		bytes: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "event_stream_bytes", Help: "Bytes that a stream holds.",
+		}, []string{"stream"})),
+		limit: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "event_stream_limit_bytes",
+			Help: "Bytes that a stream may hold; missing if only the server limits it.",
+		}, []string{"stream"})),
+		pending: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "event_consumer_pending", Help: "Events that a consumer has not acknowledged yet.",
+		}, []string{"consumer"})),
+		letters: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "event_dead_letters", Help: "Dead letters of a consumer that were not replayed.",
+		}, []string{"consumer"})),
+	}
+}
+
 // register registers c. If an equal collector is already registered, it returns that one.
 func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
 	if r == nil {

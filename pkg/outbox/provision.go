@@ -2,10 +2,13 @@ package outbox
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"souk/pkg/chore"
@@ -16,6 +19,9 @@ import (
 // provisionInterval is how often a Provisioner looks for what is missing, for example because JetStream's files were
 // deleted.
 const provisionInterval = time.Second
+
+// streamInterval is how often a Provisioner measures the streams.
+const streamInterval = 5 * time.Second
 
 // Durable is a durable consumer in JetStream. Relays and consumers of souk use streams and durable consumers; only a
 // [Provisioner] creates them.
@@ -68,12 +74,16 @@ type Provisioner struct {
 	streams  Streams
 	durables []Durable
 	log      *zap.Logger
+	metrics  streamMetrics
 	done     atomic.Bool // the streams and consumers have been set up once
 }
 
-// NewProvisioner returns a provisioner; run it with [Provisioner.Run].
-func NewProvisioner(js jetstream.JetStream, s Streams, durables []Durable, log *zap.Logger) *Provisioner {
-	return &Provisioner{js: js, streams: s, durables: durables, log: log}
+// NewProvisioner returns a provisioner; run it with [Provisioner.Run]. It registers the metrics of streams with r, which
+// may be nil.
+func NewProvisioner(
+	js jetstream.JetStream, s Streams, durables []Durable, log *zap.Logger, r prometheus.Registerer,
+) *Provisioner {
+	return &Provisioner{js: js, streams: s, durables: durables, log: log, metrics: newStreamMetrics(r)}
 }
 
 // Ready returns nil once the streams and consumers have been set up.
@@ -86,8 +96,21 @@ func (p *Provisioner) Ready(context.Context) error {
 	return nil
 }
 
-// Run provisions until ctx ends.
+// Run provisions and measures until ctx ends.
 func (p *Provisioner) Run(ctx context.Context) error {
+	var measuring sync.WaitGroup
+	defer measuring.Wait()
+	measuring.Go(func() {
+		_ = chore.Chore{ // it returns nil
+			Name: "measure streams", Every: streamInterval, Clock: clock.System{}, Logger: p.log,
+			Pass: func(ctx context.Context, _ time.Time) (int, error) {
+				if !p.done.Load() || !p.js.Conn().IsConnected() {
+					return 0, nil
+				}
+				return 0, p.measure(ctx)
+			},
+		}.Run(ctx)
+	})
 	return chore.Chore{
 		Name: "provision streams", Every: provisionInterval, Clock: clock.System{}, Logger: p.log,
 		Pass: func(ctx context.Context, _ time.Time) (int, error) {
@@ -132,4 +155,63 @@ func (p *Provisioner) Provision(ctx context.Context) error {
 	}
 	p.done.Store(true)
 	return nil
+}
+
+// measure sets the gauges of streams, consumers and dead letters.
+//
+// Errors: unavailable.
+func (p *Provisioner) measure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if err := p.measureConsumers(ctx); err != nil {
+		return errs.Wrap(err, errs.Unavailable, "JetStream does not answer")
+	}
+	dead, err := p.js.Stream(ctx, StreamDead)
+	if err != nil {
+		return errs.Wrap(err, errs.Unavailable, "JetStream does not answer")
+	}
+	info, err := dead.Info(ctx, jetstream.WithSubjectFilter(subjectsDead))
+	if err != nil {
+		return errs.Wrap(err, errs.Unavailable, "JetStream does not answer")
+	}
+	p.metrics.stream(info)
+	letters := map[string]uint64{}
+	for _, d := range p.durables {
+		letters[d.Name] = 0
+	}
+	for subject, n := range info.State.Subjects {
+		consumer, _, _ := strings.Cut(strings.TrimPrefix(subject, prefixDead), ".")
+		letters[consumer] += n
+	}
+	p.metrics.letters.Reset() // also a consumer that a release no longer has
+	for consumer, n := range letters {
+		p.metrics.letters.WithLabelValues(consumer).Set(float64(n))
+	}
+	return nil
+}
+
+func (p *Provisioner) measureConsumers(ctx context.Context) error {
+	events, err := p.js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return err
+	}
+	p.metrics.stream(events.CachedInfo())
+	ours := map[string]bool{}
+	for _, d := range p.durables {
+		ours[d.Name] = true
+	}
+	list := events.ListConsumers(ctx)
+	for c := range list.Info() {
+		if ours[c.Name] { // the others end with a command of an operator
+			p.metrics.pending.WithLabelValues(c.Name).Set(float64(c.NumPending) + float64(c.NumAckPending))
+		}
+	}
+	return list.Err()
+}
+
+func (m streamMetrics) stream(i *jetstream.StreamInfo) {
+	m.bytes.WithLabelValues(i.Config.Name).Set(float64(i.State.Bytes))
+	if i.Config.MaxBytes > 0 {
+		m.limit.WithLabelValues(i.Config.Name).Set(float64(i.Config.MaxBytes))
+	}
 }

@@ -102,7 +102,7 @@ func (h *harness) restartNATS(meanwhile func()) {
 // provision creates the streams and durable consumers.
 func (h *harness) provision(durables ...outbox.Durable) {
 	h.t.Helper()
-	p := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop())
+	p := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop(), nil)
 	require.NoError(h.t, p.Provision(h.t.Context()))
 }
 
@@ -120,7 +120,7 @@ func (h *harness) run(r runnable) (stop func()) {
 	if c, ok := r.(*outbox.Consumer); ok {
 		durables = append(durables, c.Durable())
 	}
-	provisioner := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop())
+	provisioner := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop(), nil)
 	go func() { done <- provisioner.Run(ctx) }()
 	go func() { done <- r.Run(ctx) }()
 	stopped := false

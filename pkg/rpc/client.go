@@ -96,7 +96,7 @@ func (c *client) Invoke(ctx context.Context, method string, args, reply any, opt
 		coded = hideRefusal(coded)
 	}
 	endSpan(sp, coded)
-	m.metrics.observe(start, coded)
+	m.metrics.observe(ctx, start, coded)
 	if coded != nil {
 		return coded
 	}

@@ -1,13 +1,16 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"souk/pkg/errs"
+	"souk/pkg/metric"
 )
 
 // buckets range from calls within the process to calls that time out. Unit: seconds.
@@ -24,7 +27,7 @@ var buckets = []float64{
 	.025,
 	.05,
 	.1,
-	.25,
+	.2,
 	.5,
 	1,
 	2.5,
@@ -89,8 +92,13 @@ func (m metrics) method(service, name string) *methodMetrics {
 	}
 }
 
-func (m *methodMetrics) observe(start time.Time, err *errs.Error) {
-	m.duration.Observe(time.Since(start).Seconds())
+// observe counts a call; ctx is that of its span.
+func (m *methodMetrics) observe(ctx context.Context, start time.Time, err *errs.Error) {
+	traceID := ""
+	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() {
+		traceID = sc.TraceID().String()
+	}
+	metric.Observe(m.duration, time.Since(start), traceID)
 	if err == nil {
 		m.ok.Inc()
 		return

@@ -147,7 +147,7 @@ func (s *Server) Call(ctx context.Context, fullMethod string, h Header, decode f
 	if s.running.Add(1) > int64(s.options.Limit) {
 		s.running.Add(-1)
 		err := errs.New(errs.Overloaded, "%s has too much to do", s.options.Service).WithRetryAfter(shedRetryAfter)
-		m.metrics.observe(start, err)
+		m.metrics.observe(ctx, start, err)
 		return nil, err
 	}
 	defer s.running.Add(-1)
@@ -165,7 +165,7 @@ func (s *Server) Call(ctx context.Context, fullMethod string, h Header, decode f
 	reply, err := s.handle(ctx, m, h, decode)
 	coded := s.finish(ctx, m, h, err)
 	endSpan(sp, coded)
-	m.metrics.observe(start, coded)
+	m.metrics.observe(ctx, start, coded)
 	if coded != nil {
 		return nil, coded
 	}

@@ -18,6 +18,11 @@ func docRules() []rule {
 			why:   "docs/configuration.md names every setting, and none that is not there",
 			check: documentedSettings,
 		},
+		{
+			name:  "metrics",
+			why:   "docs/metrics.md names every metric, and none that is not there",
+			check: documentedMetrics,
+		},
 		{name: "links", why: "what a document points at is there", check: brokenLinks},
 		{
 			name:  "paths",

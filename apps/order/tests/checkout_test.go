@@ -44,6 +44,7 @@ func TestCheckoutConfirmsTheOrder(t *testing.T) {
 	require.Equal(t, []string{"evt.order.created", "evt.order.confirmed"}, h.Events(o.GetId()))
 	require.EqualValues(t, 999_997, h.onHand["var_a"])
 	require.Empty(t, h.carts[c.ID])
+	require.InDelta(t, 59.99, h.Metric("checkout_amount_total"), 0.001)
 	h.requireConsistent()
 }
 

@@ -21,6 +21,7 @@ import (
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
+	"souk/pkg/waittest"
 )
 
 // broken is a provider that fails for some payments and counts the calls.
@@ -214,4 +215,23 @@ func TestMigrationQueuesOpenPayments(t *testing.T) {
 	var others int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from payment where asked_at is null`).Scan(&others))
 	require.Equal(t, 4, others)
+}
+
+func TestOpenPaymentsAreMeasured(t *testing.T) {
+	t.Parallel()
+	h := setup(t, moduletest.Config(map[string]any{"reconcile": map[string]any{"open_for": "87600h", "every": "20ms"}}))
+	shows := func(open, age float64) {
+		t.Helper()
+		waittest.Until(t, func() bool {
+			return h.Metric("payment_open") == open && h.Metric("payment_open_oldest_seconds") == age
+		}, "not %v payments, the oldest %v s old", open, age)
+	}
+	r := request(sandbox.TokenOK)
+	_, err := h.authorize(r)
+	require.NoError(t, err)
+	h.clock.Advance(10 * time.Minute)
+	shows(1, 600)
+	_, err = h.capture(r.OrderID)
+	require.NoError(t, err)
+	shows(0, 0)
 }

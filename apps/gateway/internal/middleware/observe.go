@@ -158,7 +158,10 @@ func Record(m *metric.HTTP, trusted []netip.Prefix, log *zap.Logger, c clock.Clo
 			defer func() { // also when the connection is cut
 				now := c.Now()
 				took := now.Sub(x.start)
-				m.Observe(r.Method, x.Route, x.status, took, max(r.ContentLength, 0), x.bytes)
+				m.Observe(metric.Request{
+					Method: r.Method, Route: x.Route, Status: x.status, Duration: took,
+					RequestBytes: max(r.ContentLength, 0), ResponseBytes: x.bytes, TraceID: x.traceID,
+				})
 				level := zap.InfoLevel
 				if x.status >= http.StatusInternalServerError {
 					level = zap.WarnLevel

@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -174,16 +175,24 @@ func New(d Deps) (*Service, error) {
 		s.slots[channel] = make(chan struct{}, d.Concurrency)
 	}
 	var err error
-	for counter, help := range map[**prometheus.CounterVec][2]string{
-		&s.sent:    {"delivery_sent_total", "Deliveries that a provider took."},
-		&s.failed:  {"delivery_failed_total", "Notices and deliveries that were given up."},
-		&s.skipped: {"delivery_skipped_total", "Notices and deliveries that were not needed any more when they were due."},
-		&s.delayed: {"delivery_delayed_total", "Attempts that wait, for example because the recipient has got too many."},
-	} {
-		if *counter, err = metric.Register(d.Metrics, prometheus.NewCounterVec(
-			prometheus.CounterOpts{Name: help[0], Help: help[1]}, []string{"channel", "kind"})); err != nil {
-			return nil, err
-		}
+	count := func(o prometheus.CounterOpts) *prometheus.CounterVec {
+		c, registerErr := metric.Register(d.Metrics, prometheus.NewCounterVec(o, []string{"channel", "kind"}))
+		err = errors.Join(err, registerErr)
+		return c
+	}
+	s.sent = count(prometheus.CounterOpts{Name: "delivery_sent_total", Help: "Deliveries that a provider took."})
+	s.failed = count(prometheus.CounterOpts{
+		Name: "delivery_failed_total", Help: "Notices and deliveries that were given up.",
+	})
+	s.skipped = count(prometheus.CounterOpts{
+		Name: "delivery_skipped_total",
+		Help: "Notices and deliveries that were not needed any more when they were due.",
+	})
+	s.delayed = count(prometheus.CounterOpts{
+		Name: "delivery_delayed_total", Help: "Attempts that wait, for example because the recipient has got too many.",
+	})
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }

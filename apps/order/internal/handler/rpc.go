@@ -3,6 +3,7 @@ package handler
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,10 +24,11 @@ type RPC struct {
 	orderv1.UnimplementedOrderServiceServer
 	service   *service.Service
 	checkouts *prometheus.CounterVec
+	amounts   *prometheus.CounterVec
 	stockOuts prometheus.Counter
 }
 
-// New returns the server. It registers checkout_total and stock_out_total with r.
+// New returns the server. It registers checkout_total, checkout_amount_total and stock_out_total with r.
 func New(s *service.Service, r prometheus.Registerer) (*RPC, error) {
 	checkouts, err := metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "checkout_total",
@@ -35,11 +37,18 @@ func New(s *service.Service, r prometheus.Registerer) (*RPC, error) {
 	if err != nil {
 		return nil, err
 	}
+	amounts, err := metric.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "checkout_amount_total",
+		Help: "Totals of placed orders in units of their currency. Cancellations and refunds are not subtracted.",
+	}, []string{"currency"}))
+	if err != nil {
+		return nil, err
+	}
 	stockOuts, err := metric.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "stock_out_total",
 		Help: "Lines of checkouts that were refused because pieces were missing or not for sale.",
 	}))
-	return &RPC{service: s, checkouts: checkouts, stockOuts: stockOuts}, err
+	return &RPC{service: s, checkouts: checkouts, amounts: amounts, stockOuts: stockOuts}, err
 }
 
 // Checkout places an order of the caller's cart.
@@ -65,6 +74,10 @@ func (h *RPC) Checkout(ctx context.Context, r *orderv1.CheckoutRequest) (*orderv
 		return nil, err
 	}
 	h.checkouts.WithLabelValues("placed").Inc()
+	total := o.Totals.Total
+	if units, err := strconv.ParseFloat(total.Amount(), 64); err == nil && units > 0 { // a metric, not an account
+		h.amounts.WithLabelValues(string(total.Currency())).Add(units)
+	}
 	return &orderv1.CheckoutResponse{Order: orderToProto(o)}, nil
 }
 

@@ -46,6 +46,10 @@ func (b *backlog) AskOpenRefunds(context.Context, time.Time, time.Time, int) ([]
 	return nil, nil
 }
 
+func (b *backlog) Open(context.Context, time.Time) (payments, refunds int64, oldest time.Duration, err error) {
+	return int64(b.open), 0, 0, nil
+}
+
 func (b *backlog) Status(context.Context, string) (domain.Charge, error) {
 	return domain.Charge{State: domain.ChargeDeclined, Reason: domain.ReasonDeclined}, nil
 }
@@ -66,7 +70,9 @@ func TestBacklogIsReconciledWithoutPauses(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- Reconcile(s, time.Hour, time.Minute, time.Hour)(ctx) }()
+		reconcile, err := Reconcile(s, time.Hour, time.Minute, time.Hour, nil)
+		require.NoError(t, err)
+		go func() { done <- reconcile(ctx) }()
 		synctest.Wait()
 		require.Equal(t, 250, b.applied)
 		cancel()

@@ -60,6 +60,8 @@ type Transition struct {
 var (
 	//go:embed sql/initiate.sql
 	initiateSQL string
+	//go:embed sql/open.sql
+	sqlOpen string
 	//go:embed sql/apply.sql
 	applySQL string
 
@@ -274,6 +276,13 @@ func (s *Store) AskOpen(ctx context.Context, before, at time.Time, limit int) ([
 		out[i] = payment(sqlc.ByIDRow(r))
 	}
 	return out, postgres.Err(err)
+}
+
+// Open implements service.Store.
+func (s *Store) Open(ctx context.Context, now time.Time) (payments, refunds int64, oldest time.Duration, err error) {
+	var seconds float64
+	err = s.pool.QueryRow(ctx, sqlOpen, now).Scan(&payments, &refunds, &seconds)
+	return payments, refunds, time.Duration(seconds * float64(time.Second)), postgres.Err(err)
 }
 
 // inTx runs f in one transaction, and then wakes the relay.

@@ -78,6 +78,8 @@ type Store interface {
 	// same for refunds.
 	AskOpen(ctx context.Context, before, at time.Time, limit int) ([]domain.Payment, error)
 	AskOpenRefunds(ctx context.Context, before, at time.Time, limit int) ([]domain.Refund, error)
+	// Open counts the payments and refunds with an open outcome. Oldest is the age of the oldest of them, or 0.
+	Open(ctx context.Context, now time.Time) (payments, refunds int64, oldest time.Duration, err error)
 	// ForgetWebhooks deletes notices received before the time, at most limit, and returns how many.
 	ForgetWebhooks(ctx context.Context, before time.Time, limit int) (int, error)
 }

@@ -23,7 +23,10 @@ func (h *harness) provision(t *testing.T) {
 			durables = append(durables, outbox.NewDurable(s.Name, c.Purpose, c.Subjects))
 		}
 	}
-	require.NoError(t, outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop()).Provision(t.Context()))
+	require.NoError(
+		t,
+		outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop(), nil).Provision(t.Context()),
+	)
 }
 
 func (h *harness) rebuild(t *testing.T, name string) (string, error) {
