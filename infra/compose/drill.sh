@@ -35,6 +35,10 @@ finish() {
     echo "left running; to end it: DOCKER_HOST=$DOCKER_HOST docker-compose -p souk-drill down -v, and kill $service"
   else
     "${compose[@]}" down -v --remove-orphans -t 5 >/dev/null 2>&1 || true
+    # podman refuses to remove a container while another one shares its network: auth goes before oidc.
+    for _ in 1 2; do podman ps -aq --filter 'name=^souk-drill_' | xargs -r podman rm -f -t 0 >/dev/null 2>&1 || true; done
+    podman volume ls -q --filter 'name=^souk-drill_' | xargs -r podman volume rm -f >/dev/null 2>&1 || true
+    podman network rm -f souk-drill_souk souk-drill_data >/dev/null 2>&1 || true
     [ -z "$service" ] || kill "$service" 2>/dev/null || true
   fi
   exit "$code"
