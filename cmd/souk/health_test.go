@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,30 +14,30 @@ import (
 
 func TestHealthIsThatOfTheProcessWithTheSameConfiguration(t *testing.T) {
 	t.Parallel()
-	answer := make(chan int, 1)
+	var answer atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/health/ready" {
 			w.WriteHeader(http.StatusNotFound)
 			return
 		}
-		http.Error(w, "redis does not answer", <-answer)
+		http.Error(w, "redis does not answer", int(answer.Load()))
 	}))
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
 	_, port, _ := strings.Cut(address, ":")
 	for _, addr := range []string{address, "0.0.0.0:" + port, ":" + port, "[::]:" + port} {
 		file := settingsFile(t, "{url: x}", `admin: {addr: "`+addr+`"}`)
-		answer <- http.StatusOK
+		answer.Store(http.StatusOK)
 		status, _, err := souk(t, "health", "--config", file)
 		require.NoError(t, err, addr)
 		require.Zero(t, status)
 
-		answer <- http.StatusServiceUnavailable
+		answer.Store(http.StatusServiceUnavailable)
 		status, _, err = souk(t, "health", "--config", file)
 		require.Equal(t, 1, status)
 		require.ErrorContains(t, err, "503 Service Unavailable: redis does not answer")
 	}
-	answer <- http.StatusNoContent
+	answer.Store(http.StatusNoContent)
 	_, _, err := souk(t, "health", server.URL+"/health/ready")
 	require.NoError(t, err)
 	status, _, err := souk(t, "health", server.URL+"/elsewhere")
