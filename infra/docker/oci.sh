@@ -48,4 +48,4 @@ export CONTAINERS_CONF=$oci/containers.conf CONTAINERS_STORAGE_CONF=$oci/storage
 export DISABLE_HC_SYSTEMD=true
 
 # oci_build ARGUMENTS... builds an image without a registry.
-oci_build() { buildah bud --isolation chroot --signature-policy "$oci/policy.json" --format docker "$@"; }
+oci_build() { buildah bud --isolation chroot --signature-policy "$oci/policy.json" "$@"; }

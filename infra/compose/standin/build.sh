@@ -49,7 +49,7 @@ standin() {
   tar -C "$root/root" -cf "$root/root.tar" .
   printf 'FROM scratch\nADD root.tar /\nENV PATH=%s\nENTRYPOINT ["%s"]\n' \
     "/usr/local/bin:/usr/bin:/bin:$(dirname "$(command -v /usr/lib/postgresql/*/bin/postgres)")" "$entry" >"$root/Dockerfile"
-  oci_build -q -t "$(image_of "$service")" "$root" >/dev/null
+  oci_build -q --format docker -t "$(image_of "$service")" "$root" >/dev/null
   echo "stand-in: $(image_of "$service")"
 }
 
