@@ -36,6 +36,14 @@ ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minute
 pooled: deps-test ## the services' tests behind PgBouncer in transaction mode
 	@SOUK_TEST_POOLED=1 go run ./tools/testenv -- go test -count=1 -timeout 25m ./apps/...
 
+infra-check: deps ## the quick checks of images, Compose, Kubernetes, Terraform, pipelines, alerts and load scripts
+	@tools/deps.sh infra
+	@infra/check.sh
+
+ops-check: build ## the long ones: image, Compose drill, Helm on a real control plane, OpenTofu, collector (cold: an hour)
+	@tools/deps.sh infra
+	@infra/drill.sh
+
 drill: build ## lose all volumes under load, and restore them to a second before (a quarter of an hour)
 	@tools/deps.sh drill
 	@go run ./tests/drill -orders 100000
@@ -77,6 +85,6 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
-test race cover ferretdb pooled chaos lint client-test: export GOFLAGS += -pgo=off
+test race cover ferretdb pooled drill infra-check ops-check chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb pooled drill chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check ops-check chaos generate sqlc format lint api client client-test bench profile

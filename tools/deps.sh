@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed. With the argument npm it
 # installs Node.js and npm instead, which `make api`, `make client` and `make client-test` need; with the argument test
-# also PgBouncer, which tests need, and with drill pgBackRest. Called by `make deps`.
+# also PgBouncer, which tests need, and with drill pgBackRest, and with infra what the checks of infra/ need. Called by `make deps`.
 set -eu
 
 has_postgres() {
@@ -19,6 +19,11 @@ else
 	command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 	if [ "${1:-}" = test ] && ! PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer >/dev/null 2>&1; then
 		missing="$missing pgbouncer"
+	fi
+	if [ "${1:-}" = infra ]; then
+		for program in promtool:prometheus amtool:prometheus-alertmanager node:nodejs npm:npm shellcheck:shellcheck; do
+			command -v "${program%%:*}" >/dev/null 2>&1 || missing="$missing ${program#*:}"
+		done
 	fi
 	if [ "${1:-}" = drill ] && ! command -v pgbackrest >/dev/null 2>&1; then
 		missing="$missing pgbackrest"

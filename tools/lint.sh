@@ -12,7 +12,7 @@ fail() {
 
 while IFS= read -r -d '' script; do
   bash -n "$script" || fail "$script: syntax error"
-done < <(find tools .ci -type f \( -name '*.sh' -o -path '.ci/run' \) -print0)
+done < <(find tools .ci infra tests -not -path '*/node_modules/*' -type f \( -name '*.sh' -o -path '.ci/run' \) -print0)
 echo "shell scripts: done"
 
 unformatted=$(tools/golangci.sh fmt --diff) || fail "not formatted (run make format)"$'\n'"$unformatted"
