@@ -325,12 +325,12 @@ func TestStopTimesAreThoseOfTheSource(t *testing.T) {
 			"lastRequests = time.Second", "closeTimeout = 5 * time.Second",
 			"return s.lameDuck + lastRequests + s.drain + closeTimeout",
 		},
-		"pkg/module/process.go": {"drainTimeout  = 20 * time.Second", "flushTimeout  = 2 * time.Second"},
+		"pkg/module/process.go": {"drainTimeout = 20 * time.Second", "flushTimeout = 2 * time.Second"},
 	} {
 		raw, err := os.ReadFile(filepath.Join(h.root, file))
 		require.NoError(t, err)
 		for _, line := range lines {
-			require.Contains(t, string(raw), line, file)
+			require.Contains(t, strings.Join(strings.Fields(string(raw)), " "), line, file)
 		}
 	}
 }
