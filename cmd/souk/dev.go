@@ -61,7 +61,12 @@ loopback address: publish its port on loopback, and let the auth service share i
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8090", "address to listen on")
-	f.StringVar(&o.Issuer, "issuer", "http://127.0.0.1:8090", "URL at which browsers and services reach it, on loopback")
+	f.StringVar(
+		&o.Issuer,
+		"issuer",
+		"http://127.0.0.1:8090",
+		"URL at which browsers and services reach it, on loopback",
+	)
 	f.StringVar(&o.SecretFile, "secret-file", "", "file with the secret of POST /dev/token (required)")
 	return cmd
 }

@@ -135,7 +135,11 @@ func TestSeveralRelaysKeepOrder(t *testing.T) {
 			for w := range writers {
 				wg.Go(func() {
 					for i := range each {
-						if err := outbox.Append(context.Background(), h.pool, h.event(aggregate(w), int64(i+1))); err != nil {
+						if err := outbox.Append(
+							context.Background(),
+							h.pool,
+							h.event(aggregate(w), int64(i+1)),
+						); err != nil {
 							t.Error(err)
 							return
 						}

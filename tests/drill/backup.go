@@ -174,8 +174,12 @@ func (b *backup) restore(ctx context.Context, target time.Time) error {
 	}
 	// What was not archived is in the stream, its last segment with the suffix .partial.
 	stream := filepath.Join(b.dir, "stream")
-	get := fmt.Sprintf(`pgbackrest --config=%s --stanza=souk archive-get %%f "%%p" || cp %s/%%f "%%p" || cp %s/%%f.partial "%%p"`,
-		b.config(), stream, stream)
+	get := fmt.Sprintf(
+		`pgbackrest --config=%s --stanza=souk archive-get %%f "%%p" || cp %s/%%f "%%p" || cp %s/%%f.partial "%%p"`,
+		b.config(),
+		stream,
+		stream,
+	)
 	if err := b.pgbackrest(ctx, "--type=time", "--target="+target.UTC().Format("2006-01-02 15:04:05.000000+00"),
 		"--target-action=promote", "--recovery-option=restore_command="+get, "restore"); err != nil {
 		return err

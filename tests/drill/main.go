@@ -22,7 +22,11 @@ import (
 
 func main() {
 	orders := flag.Int("orders", 2000, "orders to place before the full backup")
-	load := flag.Duration("load", 20*time.Second, "how long souk sells after the full backup until the volumes are lost")
+	load := flag.Duration(
+		"load",
+		20*time.Second,
+		"how long souk sells after the full backup until the volumes are lost",
+	)
 	binary := flag.String("souk", "bin/souk", "the program")
 	keep := flag.Bool("keep", false, "keep the drill's folder")
 	flag.Parse()
@@ -121,7 +125,11 @@ func (d *drill) run(ctx context.Context, orders int, load time.Duration) error {
 	}
 	stopSelling()
 	<-sold
-	d.laps.done("all volumes lost at %s, under load; %d orders acknowledged", lost.UTC().Format(clockFormat), placed.len())
+	d.laps.done(
+		"all volumes lost at %s, under load; %d orders acknowledged",
+		lost.UTC().Format(clockFormat),
+		placed.len(),
+	)
 
 	began, target := time.Now(), lost.Add(-time.Second)
 	if err := d.backup.restore(ctx, target); err != nil {

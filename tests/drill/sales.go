@@ -88,13 +88,31 @@ func (d *drill) send(ctx context.Context, method, path, token, key string, body,
 // buy makes a guest's purchase from two shops.
 func (d *drill) buy(ctx context.Context) (order, error) {
 	var guest struct{ Token string }
-	if err := d.send(ctx, http.MethodPost, "/v1/guest", "", "", map[string]any{}, &guest, http.StatusCreated); err != nil {
+	if err := d.send(
+		ctx,
+		http.MethodPost,
+		"/v1/guest",
+		"",
+		"",
+		map[string]any{},
+		&guest,
+		http.StatusCreated,
+	); err != nil {
 		return order{}, err
 	}
 	var ignored json.RawMessage
 	for _, v := range d.variant {
 		item := map[string]any{"variantId": v, "quantity": 1}
-		if err := d.send(ctx, http.MethodPost, "/v1/cart/items", guest.Token, "", item, &ignored, http.StatusOK); err != nil {
+		if err := d.send(
+			ctx,
+			http.MethodPost,
+			"/v1/cart/items",
+			guest.Token,
+			"",
+			item,
+			&ignored,
+			http.StatusOK,
+		); err != nil {
 			return order{}, err
 		}
 	}
@@ -203,7 +221,9 @@ func (d *drill) stock(ctx context.Context) error {
 	}) // Error below returns the first failure
 	for i := range d.variant {
 		n := strconv.Itoa(i)
-		_ = w.Write([]string{"drill-" + n, "Drill " + n, "Drill Shop " + n, "true", "DRILL-" + n, "900000", "12.50", "active"})
+		_ = w.Write(
+			[]string{"drill-" + n, "Drill " + n, "Drill Shop " + n, "true", "DRILL-" + n, "900000", "12.50", "active"},
+		)
 	}
 	w.Flush()
 	if err := errors.Join(w.Error(), f.Close()); err != nil {
@@ -270,8 +290,13 @@ func (d *drill) compare(ctx context.Context, p *placed, target time.Time) error 
 			before++
 		}
 	}
-	d.laps.done("%d orders acknowledged before the moment: %d missing, %d with another total; %d of the last second are lost",
-		before, len(missing), wrong, after)
+	d.laps.done(
+		"%d orders acknowledged before the moment: %d missing, %d with another total; %d of the last second are lost",
+		before,
+		len(missing),
+		wrong,
+		after,
+	)
 	if len(missing)+wrong > 0 || before == 0 {
 		return fmt.Errorf("orders are missing: %s", strings.Join(missing[:min(len(missing), 5)], ", "))
 	}

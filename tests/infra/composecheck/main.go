@@ -39,6 +39,11 @@ func check(files []string) error {
 			}
 		}
 	}
-	fmt.Printf("%v: %d services, %d secrets, as Compose v2 loads them\n", files, len(project.Services), len(project.Secrets))
+	fmt.Printf(
+		"%v: %d services, %d secrets, as Compose v2 loads them\n",
+		files,
+		len(project.Services),
+		len(project.Secrets),
+	)
 	return nil
 }

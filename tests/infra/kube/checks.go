@@ -190,7 +190,10 @@ func StopTimes(documents []Document) ([]string, error) {
 			}
 		}
 		if has := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second; has < needs {
-			problems = append(problems, fmt.Sprintf("Deployment %s: it has %s to stop, and may need %s", name, has, needs))
+			problems = append(
+				problems,
+				fmt.Sprintf("Deployment %s: it has %s to stop, and may need %s", name, has, needs),
+			)
 		}
 	}
 	slices.Sort(problems)
@@ -278,8 +281,11 @@ func Network(documents []Document, services []Service) []string {
 			"4222": true, "53": true, "5432": s.Database, "6379": s.Redis, "public": s.Reaches != "",
 		} {
 			if allowed[what] != need {
-				problems = append(problems, fmt.Sprintf("NetworkPolicy %s: egress to %s: %t, needs it: %t", s.Name, what,
-					allowed[what], need))
+				problems = append(
+					problems,
+					fmt.Sprintf("NetworkPolicy %s: egress to %s: %t, needs it: %t", s.Name, what,
+						allowed[what], need),
+				)
 			}
 		}
 		from := map[string]bool{}

@@ -61,7 +61,10 @@ func TestProviderRefusesAWeakSecretAndAnIssuerOffLoopback(t *testing.T) {
 		return path
 	}
 	good := OIDCOptions{
-		DataDir: dir, Listen: "127.0.0.1:0", Issuer: "http://127.0.0.1:8090", SecretFile: write("good", "a secret of sixteen"),
+		DataDir:    dir,
+		Listen:     "127.0.0.1:0",
+		Issuer:     "http://127.0.0.1:8090",
+		SecretFile: write("good", "a secret of sixteen"),
 	}
 	for want, change := range map[string]func(*OIDCOptions){
 		"--secret-file is required":      func(o *OIDCOptions) { o.SecretFile = "" },

@@ -43,7 +43,7 @@ func (s *Souk) JobsUI(ctx context.Context, out io.Writer, o JobsUIOptions) error
 	}
 	pages, err := jobsui.Open(ctx, jobsui.Options{
 		Databases: urls, Pooled: s.postgres.Pooled,
-		Logger:    slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err

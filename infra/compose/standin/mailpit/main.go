@@ -50,7 +50,9 @@ func run() error {
 			messages = append(messages, out)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"total": len(messages), "messages": messages}) // the client is gone
+		_ = json.NewEncoder(w).
+			Encode(map[string]any{"total": len(messages), "messages": messages})
+		// the client is gone
 	})
 	server := &http.Server{Addr: ":8025", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
