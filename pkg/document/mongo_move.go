@@ -230,8 +230,8 @@ func forget(ctx context.Context, c *mongo.Collection, d mongoDoc) error {
 
 const lockMove = "document.move" // hashed into the key of the advisory lock
 
-// locked calls f while no other process moves events. If one does, it calls nothing. Events must not be read before, and
-// appended after, another process removes them: an older event would follow a younger one. The lock belongs to a
+// locked calls f while no other process moves events. If one does, it calls nothing. Events must not be read before,
+// and appended after, another process removes them: an older event would follow a younger one. The lock belongs to a
 // transaction that does nothing else, so that what f commits is visible before it ends.
 func (m *Mongo) locked(ctx context.Context, f func() error) error {
 	return postgres.InTx(ctx, m.o.Outbox, func(tx pgx.Tx) error {

@@ -13,10 +13,11 @@
 // # Jobs or chores
 //
 // Use a job for one piece of work that must happen: a delivery, a mail at a later time. It has a row, attempts, and an
-// operator who can see it and run it again (souk jobs). The retention of a service with jobs is one, too. Use package chore for a pass over whatever is due that is
-// repeated every second or so, such as a relay or a sweep of reservations: a row for each pass would cost more than the
-// pass, and the next one makes up for one that failed. A service without jobs deletes its old rows in a chore as well
-// (chore.Forget): River's own work would cost it more than that.
+// operator who can see it and run it again (souk jobs). The retention of a service with jobs is one, too. Use package
+// chore for a pass over whatever is due that is repeated every second or so, such as a relay or a sweep of
+// reservations: a row for each pass would cost more than the pass, and the next one makes up for one that failed. A
+// service without jobs deletes its old rows in a chore as well (chore.Forget): River's own work would cost it more than
+// that.
 //
 // A job runs again if its process dies after the work and before the job is marked as completed. So its effect
 // must be idempotent, or be written in one transaction with river.JobCompleteTx.
@@ -58,8 +59,8 @@ type Options struct {
 	StopTimeout time.Duration
 	// MaxAttempts is the number of attempts, with backoff, before a job is discarded; 0: 25.
 	MaxAttempts int
-	// Poll is the interval at which each queue is polled for jobs without a notification; 0: 5 s, or 1 s behind a pooler,
-	// which passes no notifications on.
+	// Poll is the interval at which each queue is polled for jobs without a notification; 0: 5 s, or 1 s behind a
+	// pooler, which passes no notifications on.
 	Poll time.Duration
 	// Cooldown is the shortest time between two looks for jobs; 0: 100 ms. A queue of short jobs needs less: it takes
 	// no more jobs in that time than run at the same time.
@@ -71,8 +72,8 @@ type Options struct {
 	Clock clock.Clock
 	// Logger takes River's warnings and the failures of jobs; nil: no log.
 	Logger *zap.Logger
-	// Metrics registers job_total by kind and result, job_duration_seconds by kind, job_count by kind, queue and state, and
-	// job_queue_paused by queue; nil: no metrics.
+	// Metrics registers job_total by kind and result, job_duration_seconds by kind, job_count by kind, queue and state,
+	// and job_queue_paused by queue; nil: no metrics.
 	Metrics prometheus.Registerer
 }
 

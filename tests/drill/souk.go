@@ -36,11 +36,10 @@ func (s *souk) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.url, s.exited = "http://"+addr, make(chan struct{})
-	s.cmd = exec.Command(s.binary, "dev", "--data-dir", s.dir, "--http", addr)
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C ends the drill, which then stops souk
+	cmd := exec.Command(s.binary, "dev", "--data-dir", s.dir, "--http", addr)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C ends the drill, which then stops souk
 	r, w := io.Pipe()
-	s.cmd.Stdout, s.cmd.Stderr = w, w
+	cmd.Stdout, cmd.Stderr = w, w
 	ready, output := make(chan struct{}), &strings.Builder{}
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -53,11 +52,12 @@ func (s *souk) start(ctx context.Context) error {
 			}
 		}
 	})
-	if err := s.cmd.Start(); err != nil {
-		return err
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%w: make build makes it", errors.Join(err, w.Close()))
 	}
+	s.cmd, s.url, s.exited = cmd, "http://"+addr, make(chan struct{})
 	go func() {
-		_ = s.cmd.Wait() // a failure is in the output
+		_ = cmd.Wait() // a failure is in the output
 		_ = w.Close()
 		reading.Wait()
 		close(s.exited)
