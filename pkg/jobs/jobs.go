@@ -59,8 +59,8 @@ type Options struct {
 	StopTimeout time.Duration
 	// MaxAttempts is the number of attempts, with backoff, before a job is discarded; 0: 25.
 	MaxAttempts int
-	// Poll is the interval at which each queue is polled for jobs without a notification; 0: 5 s, or 1 s behind a
-	// pooler, which passes no notifications on.
+	// Poll is the interval at which each queue is polled for jobs without a notification, such as those that were
+	// inserted to run later; 0: 1 s.
 	Poll time.Duration
 	// Cooldown is the shortest time between two looks for jobs; 0: 100 ms. A queue of short jobs needs less: it takes
 	// no more jobs in that time than run at the same time.
@@ -99,10 +99,6 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}
-	pooled := postgres.Pooled(pool)
-	if o.Poll == 0 && !pooled {
-		o.Poll = 5 * time.Second
-	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
 	}
@@ -126,7 +122,7 @@ func New(pool *pgxpool.Pool, o Options) (*Runner, error) {
 
 		RescueStuckJobsAfter: o.RescueAfter,
 
-		PollOnly: pooled,
+		PollOnly: postgres.Pooled(pool), // a pooler passes no notifications on
 	}
 	if _, system := o.Clock.(clock.System); !system {
 		cfg.Test.Time = manual{o.Clock}
