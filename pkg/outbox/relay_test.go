@@ -21,6 +21,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/failpoint"
+	"souk/pkg/natstest"
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
@@ -38,14 +39,9 @@ func port(t testing.TB, address string, o *natsserver.Options) {
 func TestEnsureStreamsConfiguresStreams(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{}))
-	updates, err := h.js.Conn().SubscribeSync("$JS.API.STREAM.UPDATE.>")
-	require.NoError(t, err)
-	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{}))
-	require.NoError(t, h.js.Conn().Flush())
-	pending, _, err := updates.Pending()
-	require.NoError(t, err)
-	require.Zero(t, pending, "streams that are up to date are not updated")
+	small := outbox.Streams{MaxBytes: 1 << 20, MaxDeadBytes: 1 << 20} // fits the disk of any machine
+	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, small))
+	require.Zero(t, updates(t, h, small), "streams that are up to date are not updated")
 	s, err := h.js.Stream(t.Context(), outbox.StreamEvents)
 	require.NoError(t, err)
 	cfg := s.CachedInfo().Config
@@ -57,10 +53,42 @@ func TestEnsureStreamsConfiguresStreams(t *testing.T) {
 	require.Equal(t, 10*time.Second, cfg.Duplicates)
 	require.GreaterOrEqual(t, cfg.MaxAge, 7*24*time.Hour)
 
-	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{MaxAge: 10 * 24 * time.Hour}))
+	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{MaxAge: 10 * 24 * time.Hour, MaxBytes: 1 << 20}))
 	s, err = h.js.Stream(t.Context(), outbox.StreamEvents)
 	require.NoError(t, err)
 	require.Equal(t, 10*24*time.Hour, s.CachedInfo().Config.MaxAge, "settings are brought up to date")
+}
+
+// updates is how many updates another call of EnsureStreams asks the server for.
+func updates(t *testing.T, h *harness, s outbox.Streams) int {
+	t.Helper()
+	requests, err := h.js.Conn().SubscribeSync("$JS.API.STREAM.UPDATE.>")
+	require.NoError(t, err)
+	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, s))
+	require.NoError(t, h.js.Conn().Flush())
+	pending, _, err := requests.Pending()
+	require.NoError(t, err)
+	require.NoError(t, requests.Unsubscribe())
+	return pending
+}
+
+// The server refuses a stream that is larger than its disk. Then the disk is the limit, and the next process that
+// starts asks again, but changes nothing: an update interrupts all users of the stream.
+func TestEnsureStreamsOnSmallDisk(t *testing.T) {
+	t.Parallel()
+	h := &harness{t: t}
+	h.nats = natstest.Start(t, natsserver.Options{
+		StoreDir: t.TempDir(), NoSync: true, Password: password, MaxStore: 4 << 20,
+	})
+	h.connect()
+	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{}))
+	for _, name := range []string{outbox.StreamEvents, outbox.StreamDead} {
+		s, err := h.js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		require.EqualValues(t, -1, s.CachedInfo().Config.MaxBytes)
+	}
+	require.Equal(t, 2, updates(t, h, outbox.Streams{}), "one refused update for each stream")
+	require.Zero(t, updates(t, h, outbox.Streams{MaxBytes: -1, MaxDeadBytes: -1}))
 }
 
 // A relay that dies after it has published and before it has marked must not duplicate effects.

@@ -93,18 +93,23 @@ const insufficientStorage jetstream.ErrorCode = 10047
 // interrupts all users of the stream.
 func ensureStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) error {
 	stream, err := js.Stream(ctx, cfg.Name)
-	switch {
-	case err == nil && upToDate(stream.CachedInfo().Config, cfg):
-		return nil
-	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
+	}
+	exists := err == nil
+	if exists && upToDate(stream.CachedInfo().Config, cfg) {
+		return nil
 	}
 	_, err = js.CreateOrUpdateStream(ctx, cfg)
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == insufficientStorage {
-		cfg.MaxBytes = -1 // the server's own limit is lower, and also refuses new messages
-		_, err = js.CreateOrUpdateStream(ctx, cfg)
+	if !errors.As(err, &api) || api.ErrorCode != insufficientStorage {
+		return err
 	}
+	cfg.MaxBytes = -1 // the server's own limit is lower, and also refuses new messages
+	if exists && upToDate(stream.CachedInfo().Config, cfg) {
+		return nil
+	}
+	_, err = js.CreateOrUpdateStream(ctx, cfg)
 	return err
 }
 
