@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/mail"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,64 +11,6 @@ import (
 	"souk/cmd/souk/internal/operate"
 	"souk/cmd/souk/internal/settings"
 )
-
-func verifyCommand(data *dataFlag) *cobra.Command {
-	var file configFlag
-	var o operate.VerifyOptions
-	var every time.Duration
-	var metrics string
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Check the invariants over all databases",
-		Long: `Check what must hold over all databases: stock is never oversold, reserved pieces are those of open reservations,
-every confirmed order is paid once and in full, every captured payment has an order, cancelled orders keep neither
-money nor stock, totals add up, the catalogue shows what reviews add up to, the sandbox provider's ledger sums to zero
-and agrees with our payments, no saga is stuck, no event waits.
-
-It only reads, and may run beside a busy marketplace: what differs between databases is looked at again after
---settle, and counts when no saga works on its order and nothing of it moved.
-
-With --every it checks again and again until it is stopped, and serves the outcome as metrics for Prometheus on
---metrics. Run one such process for a marketplace: two would only do the work twice.
-
-Exit status: 0 when all holds, 1 when an invariant is broken or can't be checked. A WARNING breaks none.`,
-		Example: `  souk verify
-  souk verify --every 15m --metrics 127.0.0.1:9464 --config souk.yaml
-  souk verify --json | jq '.checks[] | select(.wrong > 0)'
-  souk verify --config souk.yaml`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Settle < 0 {
-				return fmt.Errorf("--settle is a duration from 0 on, such as 2s, not %s", o.Settle)
-			}
-			if every < 0 || (every > 0) != (metrics != "") {
-				return errors.New("--every and --metrics go together, such as --every 15m --metrics 127.0.0.1:9464")
-			}
-			if every > 0 && o.JSON {
-				return errors.New("--json prints one run, --every serves metrics of many: leave out one of them")
-			}
-			s, err := data.open(&file)
-			if err != nil {
-				return err
-			}
-			o.Warnings = cmd.ErrOrStderr()
-			if every > 0 {
-				return s.Watch(cmd.Context(), operate.WatchOptions{
-					VerifyOptions: o, Every: every, Addr: metrics,
-					OnListen: func(addr string) { fmt.Fprintf(o.Warnings, "metrics on http://%s/metrics\n", addr) },
-				})
-			}
-			return s.Verify(cmd.Context(), cmd.OutOrStdout(), o)
-		},
-	}
-	cmd.Flags().BoolVar(&o.JSON, "json", false, "print JSON")
-	cmd.Flags().DurationVar(&every, "every", 0, "check again after this time, and serve metrics on --metrics")
-	cmd.Flags().StringVar(&metrics, "metrics", "", "address on which --every serves /metrics, host:port")
-	cmd.Flags().DurationVar(&o.Settle, "settle", 2*time.Second,
-		"how long what differs between databases may take to become the same")
-	file.register(cmd.Flags())
-	return cmd
-}
 
 func servicesCommand(data *dataFlag) *cobra.Command {
 	var file configFlag

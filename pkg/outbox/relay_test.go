@@ -53,7 +53,10 @@ func TestEnsureStreamsConfiguresStreams(t *testing.T) {
 	require.Equal(t, 10*time.Second, cfg.Duplicates)
 	require.GreaterOrEqual(t, cfg.MaxAge, 7*24*time.Hour)
 
-	require.NoError(t, outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{MaxAge: 10 * 24 * time.Hour, MaxBytes: 1 << 20}))
+	require.NoError(
+		t,
+		outbox.EnsureStreams(t.Context(), h.js, outbox.Streams{MaxAge: 10 * 24 * time.Hour, MaxBytes: 1 << 20}),
+	)
 	s, err = h.js.Stream(t.Context(), outbox.StreamEvents)
 	require.NoError(t, err)
 	require.Equal(t, 10*24*time.Hour, s.CachedInfo().Config.MaxAge, "settings are brought up to date")

@@ -148,6 +148,24 @@ func Resume(ctx context.Context, db postgres.Querier, id string) error {
 	return errs.New(errs.Conflict, "the saga is %s, not parked", s.State)
 }
 
+// Enqueue starts a saga from outside of its service, for a command that repairs something. The next runner that polls
+// claims it; it must know the definition, of which only type, version and deadline are used. Enqueue returns false if
+// there is a saga with the ID.
+//
+// Errors: internal (input that cannot be marshalled), unavailable.
+func Enqueue(ctx context.Context, db postgres.Querier, d Definition, id string, input any) (bool, error) {
+	in, err := json.Marshal(input)
+	if err != nil {
+		return false, errs.Wrap(err, errs.Internal, "the saga's input cannot be kept")
+	}
+	deadline := cmp.Or(d.Deadline, defaultDeadline)
+	tag, err := db.Exec(ctx, sqlEnqueue, id, d.Type, d.Version, in, deadline.Seconds())
+	if err != nil {
+		return false, postgres.Err(err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 func scanInfo(row pgx.Row, i *Info, more ...any) error {
 	var endedAt *time.Time
 	err := row.Scan(append([]any{

@@ -8,6 +8,12 @@ select n.id, n.type, n.def_version, n.input, 'running', 0, 1, n.owner, now() + m
 from unnest($1::text[], $2::text[], $3::int[], $4::json[], $5::text[], $6::float8[], $7::float8[], $8::text[])
   as n (id, type, def_version, input, owner, lease, deadline, traceparent)`
 
+	// sqlEnqueue starts a saga that no process holds: the next runner that polls claims it.
+	sqlEnqueue = `
+insert into saga (id, type, def_version, input, state, step, epoch, owner, lease_until, next_run_at, deadline, traceparent)
+values ($1, $2, $3, $4, 'running', 0, 1, '', now(), now(), now() + make_interval(secs => $5), '')
+on conflict (id) do nothing`
+
 	// columns are the columns of a held saga. Its deadline is read as an interval from now, so that the clock of the
 	// process does not matter.
 	columns = `s.id, s.type, s.def_version, s.input, s.results, s.state, s.step, s.epoch,

@@ -96,6 +96,7 @@ var accessMatrix = map[string]struct {
 	"POST /v1/operator/notification-templates/{kind}/{channel}/{locale}:preview": {who: "A", body: obj{}},
 	"GET /v1/operator/deliveries":                {who: "A"},
 	"GET /v1/operator/suppressions":              {who: "A"},
+	"POST /v1/operator/payments:reconcile":       {who: "A", body: obj{"since": "2026-11-30T00:00:00Z"}},
 	"POST /v1/operator/suppressions":             {who: "A", body: obj{"email": "{email}", "reason": "It came back."}},
 	"POST /v1/operator/suppressions:lift":        {who: "A", body: obj{"email": "{email}"}},
 	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},

@@ -219,7 +219,10 @@ func (f *fakes) ReleaseInventory(
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	if f.stock[r.GetOrderId()] == "held" {
+	switch f.stock[r.GetOrderId()] {
+	case "committed", "restocked":
+		return nil, errs.New(errs.Conflict, "the pieces are sold")
+	case "held":
 		for _, l := range f.lines[r.GetOrderId()] {
 			f.reserved[l.GetVariantId()] -= l.GetQuantity()
 		}

@@ -844,6 +844,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/payments:reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compares the charges that the provider made since a time with souk's payments, a page at a time
+         * @description Compares the charges that the provider made since a time with souk's payments, a page at a time: after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may be called again. Operators only. Needs the role operator.
+         */
+        post: operations["PaymentService_ReconcilePayments"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/products:export": {
         parameters: {
             query?: never;
@@ -2312,6 +2332,31 @@ export interface components {
             /** @description As a text message to the phone number of the profile, which must have the prefix of its country. */
             sms?: boolean;
         };
+        /** @description A charge at the provider that souk's payment does not match. */
+        ChargeDifference: {
+            /** @description Money that was taken. */
+            captured: components["schemas"]["Money"];
+            /**
+             * @description The charge's state at the provider, before anything was given back.
+             * @enum {string}
+             */
+            chargeStatus: "authorized" | "captured" | "declined" | "voided";
+            /**
+             * Format: date-time
+             * @description When the charge was made.
+             */
+            createdAt: string;
+            /** @description Whether the charge was paid back, or voided, now. */
+            givenBack: boolean;
+            /** @description Empty if there is no such payment. */
+            orderId: string;
+            /** @description The payment's ID, which the provider knows as the charge's key. */
+            paymentId: string;
+            /** @description The payment's status; empty if there is no such payment. */
+            paymentStatus: string;
+            /** @description Money that was paid back. */
+            refunded: components["schemas"]["Money"];
+        };
         /** @description The message CheckoutRequest. */
         CheckoutRequest: {
             /** @description An address of the signed-in customer's address book. The order keeps a copy of it. */
@@ -3640,6 +3685,40 @@ export interface components {
              * @description The least mean.
              */
             minRating: number;
+        };
+        /** @description The message ReconcilePaymentsRequest. */
+        ReconcilePaymentsRequest: {
+            /** @description Pay back, or void, the charges without a payment: their orders were lost. Without it they are only listed. */
+            giveBack?: boolean;
+            /**
+             * Format: int32
+             * @description Entries of a page: 20 if it is 0 or left out, at most 100.
+             */
+            pageSize?: number;
+            /** @description The nextPageToken of the page before; empty for the first page. */
+            pageToken?: string;
+            /**
+             * Format: date-time
+             * @description Charges that were made at this time or later are compared.
+             */
+            since: string;
+        };
+        /** @description The message ReconcilePaymentsResponse. */
+        ReconcilePaymentsResponse: {
+            /**
+             * Format: int32
+             * @description How many payments took the state of their charge.
+             */
+            applied: number;
+            /**
+             * Format: int32
+             * @description How many charges the page compared.
+             */
+            compared: number;
+            /** @description What differs afterwards. */
+            differences: components["schemas"]["ChargeDifference"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
         };
         /** @description The message RedeliverWebhookRequest. */
         RedeliverWebhookRequest: Record<string, never>;
@@ -6965,6 +7044,63 @@ export interface operations {
             };
             413: components["responses"]["TooLarge"];
             /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    PaymentService_ReconcilePayments: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReconcilePaymentsRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReconcilePaymentsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
             422: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];

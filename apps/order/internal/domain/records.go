@@ -13,7 +13,17 @@ const (
 	CancelSaga   = "cancel"
 	// CollectSaga captures the cash of a delivered order.
 	CollectSaga = "collect"
+	// UndoLostSaga undoes what other services keep for an order that was lost.
+	UndoLostSaga = "undo_lost"
 )
+
+// UndoLostVersion is the version of the saga that undoes lost orders.
+const UndoLostVersion = 1
+
+// LostOrder is the input of the saga that undoes a lost order.
+type LostOrder struct {
+	OrderID string `json:"order_id"`
+}
 
 // Start describes a saga to start. The zero Start starts no saga.
 type Start struct {

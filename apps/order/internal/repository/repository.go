@@ -52,7 +52,7 @@ type Store struct {
 
 	standings *batch.Batcher[standing, domain.Standing]
 
-	confirm, payments, sales string
+	confirm, payments, sales, lost string
 }
 
 type key struct{ customerID, idemKey string }
@@ -64,6 +64,7 @@ func New(pool *pgxpool.Pool, wake func()) *Store {
 		q:        sqlc.New(pool),
 		wake:     wake,
 		confirm:  statement("confirm"),
+		lost:     statement("lost"),
 		payments: statement("apply_payments"),
 		sales:    statement("count_sales"),
 	}
@@ -380,11 +381,6 @@ func (s *Store) ConfirmStep(
 		outbox.Queue(b, ev)
 		return nil
 	}}
-}
-
-// AcceptStep returns a pivot that writes nothing but the saga's progress.
-func (s *Store) AcceptStep(name string) saga.Step {
-	return saga.Step{Name: name, Pivot: true, Batch: func(*saga.Run, *pgx.Batch) error { return nil }}
 }
 
 // PaymentEvents returns a handler of payment events. decode returns false for an event to ignore.

@@ -38,7 +38,7 @@ type Sagas struct {
 
 // Definitions returns the definitions for the runner.
 func (s *Sagas) Definitions() []saga.Definition {
-	return slices.Concat(s.cancel(), s.checkout(), []saga.Definition{s.collect()})
+	return slices.Concat(s.cancel(), s.checkout(), []saga.Definition{s.collect(), s.undoLost()})
 }
 
 // Names of the results that steps store for later steps.

@@ -92,6 +92,8 @@ type SagaStore interface {
 	ConfirmStep(name string, confirmation func(*saga.Run) (domain.Confirmation, event.Event, error)) saga.Step
 	// AcceptStep returns a pivot that writes nothing but the saga's progress.
 	AcceptStep(name string) saga.Step
+	// LostStep returns a pivot that is refused (conflict) if there is an order with the ID that orderID returns.
+	LostStep(name string, orderID func(*saga.Run) (string, error)) saga.Step
 }
 
 // Store stores orders.

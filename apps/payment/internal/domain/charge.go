@@ -1,5 +1,11 @@
 package domain
 
+import (
+	"time"
+
+	"souk/pkg/money"
+)
+
 // ChargeState is the state of a payment at its provider.
 type ChargeState string
 
@@ -44,4 +50,30 @@ type Notice struct {
 	Charge    Charge
 	// RefundID is the refund that was done; empty if the notice is not about a refund.
 	RefundID string
+}
+
+// BookedCharge is a charge in the provider's list of all charges.
+type BookedCharge struct {
+	Charge
+	// PaymentID is the key under which souk asked for the charge.
+	PaymentID          string
+	Captured, Refunded money.Money
+	CreatedAt          time.Time
+}
+
+// AtRisk reports whether the provider holds, or keeps, money for the charge.
+func (c BookedCharge) AtRisk() bool {
+	return c.State == ChargeAuthorized || c.Captured.Minor() > c.Refunded.Minor()
+}
+
+// Matches reports whether the payment has what the provider captured and refunded for it.
+func (c BookedCharge) Matches(p Payment) bool {
+	return p.CapturedAmount() == c.Captured && p.RefundedAmount() == c.Refunded &&
+		(c.State != ChargeAuthorized || p.Status == Authorized || p.Status == Pending)
+}
+
+// ChargePosition is a place in the provider's list of charges, which is ordered by time and payment.
+type ChargePosition struct {
+	CreatedAt time.Time
+	PaymentID string
 }

@@ -12,6 +12,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/money"
+	"souk/pkg/page"
 )
 
 // RPC is the gRPC server of PaymentService.
@@ -101,6 +102,35 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 		return nil, err
 	}
 	return &paymentv1.GetPaymentResponse{Payment: toProto(p)}, nil
+}
+
+// ReconcilePayments compares the provider's charges with the payments.
+//
+// Errors: those of service.Service.Compare.
+func (h *RPC) ReconcilePayments(
+	ctx context.Context, r *paymentv1.ReconcilePaymentsRequest,
+) (*paymentv1.ReconcilePaymentsResponse, error) {
+	since := r.GetSince().AsTime()
+	got, err := h.service.Compare(ctx, since, page.Of(r, since.String()), r.GetGiveBack())
+	if err != nil {
+		return nil, err
+	}
+	out := &paymentv1.ReconcilePaymentsResponse{
+		Compared: int32(got.Compared), Applied: int32(got.Applied), NextPageToken: got.Next, //nolint:gosec // of a page
+	}
+	for _, d := range got.Differences {
+		out.Differences = append(out.Differences, &paymentv1.ChargeDifference{
+			PaymentId:     d.Charge.PaymentID,
+			OrderId:       d.Payment.OrderID,
+			PaymentStatus: string(d.Payment.Status),
+			ChargeStatus:  string(d.Charge.State),
+			Captured:      d.Charge.Captured.ToProto(),
+			Refunded:      d.Charge.Refunded.ToProto(),
+			CreatedAt:     timestamppb.New(d.Charge.CreatedAt),
+			GivenBack:     d.GivenBack,
+		})
+	}
+	return out, nil
 }
 
 // AdoptPayments gives a guest's payments to a user.

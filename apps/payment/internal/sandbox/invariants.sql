@@ -11,9 +11,9 @@ left join sandbox.charge c on c.key = p.id
 left join (select key, sum(amount) as booked from sandbox.ledger_entry where kind = 'capture' and account = 'merchant' group by key) l on l.key = p.id
 where p.provider = 'sandbox' and p.captured > 0
 union all
-select 'every charge that the provider captured has a captured payment', count(*),
-       count(*) filter (where p.id is null or p.captured <> c.captured and p.updated_at < now() - interval '1 minute'),
-       coalesce(min(c.key) filter (where p.id is null or p.captured <> c.captured and p.updated_at < now() - interval '1 minute'), '')
+select 'every charge that the provider captured, and did not refund, has a captured payment', count(*),
+       count(*) filter (where p.id is null and c.refunded < c.captured or p.captured <> c.captured and p.updated_at < now() - interval '1 minute'),
+       coalesce(min(c.key) filter (where p.id is null and c.refunded < c.captured or p.captured <> c.captured and p.updated_at < now() - interval '1 minute'), '')
 from sandbox.charge c left join payment p on p.id = c.key
 where c.captured > 0
 union all

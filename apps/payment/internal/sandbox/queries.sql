@@ -71,6 +71,12 @@ select exists (select from sandbox.refund where key = $1);
 -- name: Charges :many
 select key, status, currency, amount, captured, refunded, reason from sandbox.charge where key = any ((select @keys::text[])::text[]);
 
+-- name: ChargesAfter :many
+select key, status, currency, captured, refunded, reason, created_at
+from sandbox.charge
+where (created_at, key) > (@created_at::timestamptz, @key::text) and status <> 'tombstone'
+order by created_at, key limit @most;
+
 -- name: Trick :execrows
 -- Returns 1 the first time that the call is misanswered in this way.
 insert into sandbox.call (key, op, outcome) values ($1, $2, $3) on conflict do nothing;

@@ -194,6 +194,29 @@ func (p *Provider) Refund(ctx context.Context, key, refundKey string, amount mon
 	return errs.New(errs.Conflict, "the charge cannot be refunded by this amount")
 }
 
+// Charges lists the charges after a position, the oldest first.
+func (p *Provider) Charges(
+	ctx context.Context, after domain.ChargePosition, limit int,
+) ([]domain.BookedCharge, error) {
+	rows, err := p.q.ChargesAfter(ctx, sqlc.ChargesAfterParams{
+		CreatedAt: after.CreatedAt, Key: after.PaymentID, Most: int32(limit), //nolint:gosec // of a page
+	})
+	if err != nil {
+		return nil, postgres.Err(err)
+	}
+	out := make([]domain.BookedCharge, len(rows))
+	for i, r := range rows {
+		out[i] = domain.BookedCharge{
+			Charge:    domain.Charge{Ref: ref(r.Key), State: domain.ChargeState(r.Status), Reason: r.Reason},
+			PaymentID: r.Key,
+			Captured:  money.New(r.Captured, money.Currency(r.Currency)),
+			Refunded:  money.New(r.Refunded, money.Currency(r.Currency)),
+			CreatedAt: r.CreatedAt,
+		}
+	}
+	return out, nil
+}
+
 // Status returns a charge.
 //
 // Errors: not_found.

@@ -27,6 +27,8 @@ type Provider interface {
 	Void(ctx context.Context, paymentID string) (domain.Charge, error)
 	Refund(ctx context.Context, paymentID, refundID string, amount money.Money) error
 	Status(ctx context.Context, paymentID string) (domain.Charge, error)
+	// Charges lists the charges after a position, the oldest first, at most limit of them.
+	Charges(ctx context.Context, after domain.ChargePosition, limit int) ([]domain.BookedCharge, error)
 	// ReadWebhook checks the signature and reads the notices in the body, one or several.
 	//
 	// Errors: unauthenticated, invalid_argument.

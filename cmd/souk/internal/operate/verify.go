@@ -27,32 +27,31 @@ type VerifyOptions struct {
 
 // Verify checks the invariants over all databases and prints the outcome. It fails if one is broken.
 func (s *Souk) Verify(ctx context.Context, out io.Writer, o VerifyOptions) error {
-	checks, err := s.verifyAll(ctx, o)
+	report, err := s.verifyAll(ctx, o)
 	if err != nil {
 		return err
 	}
-	if err := writeChecks(out, checks, o.JSON); err != nil {
+	return judge(out, report, o.JSON)
+}
+
+// judge prints the outcome of all checks, and fails if an invariant is broken.
+func judge(out io.Writer, report verify.Report, asJSON bool) error {
+	if err := writeChecks(out, report.Checks, asJSON); err != nil {
 		return err
 	}
-	broken := 0
-	for _, c := range checks {
-		if c.Violated() {
-			broken++
-		}
-	}
-	if broken > 0 {
-		return fmt.Errorf("%d of %d invariants are broken", broken, len(checks))
+	if n := report.Broken(); n > 0 {
+		return fmt.Errorf("%d of %d invariants are broken", n, len(report.Checks))
 	}
 	return nil
 }
 
-func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) ([]verify.Check, error) {
+func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) (verify.Report, error) {
 	sagas, outboxes := s.servicesWith(hasSagas), s.servicesWith(hasOutbox)
 	own := slices.DeleteFunc(s.databases(), func(m module.Module) bool { return !hasInvariants(m) })
 	names := union([]string{"order", "payment", "product", "voucher"}, s.servicesWith(hasInvariants), sagas, outboxes)
 	pools, closeAll, err := s.openAll(ctx, names)
 	if err != nil {
-		return nil, err
+		return verify.Report{}, err
 	}
 	defer closeAll()
 	sources := verify.Sources{

@@ -55,14 +55,14 @@ func (s *Souk) Watch(ctx context.Context, o WatchOptions) error {
 	}
 	_ = chore.Loop(ctx, nil, func(ctx context.Context, _ bool) (time.Duration, error) { // it returns nil
 		began := time.Now()
-		checks, err := s.verifyAll(ctx, o.VerifyOptions)
+		report, err := s.verifyAll(ctx, o.VerifyOptions)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			m.runs.WithLabelValues("failed").Inc()
 			fmt.Fprintln(o.Warnings, "a run failed:", err)
 		default:
-			m.record(checks, began, time.Now())
+			m.record(report.Checks, began, time.Now())
 		}
 		return o.Every, nil //nolint:nilerr // a failed run is counted, and the next one may succeed
 	})

@@ -150,7 +150,7 @@ func (v view) broken() []string {
 		fail(checkStock, len(v.reservations) != 1)
 	}
 	for _, p := range v.payments {
-		atRisk := p.Captured > 0 || p.Status == "authorized"
+		atRisk := p.Captured > p.Refunded || p.Status == "authorized"
 		switch {
 		case o.paidFor():
 			fail(checkPaid, !p.pays(*o))
@@ -207,11 +207,11 @@ func (p payment) pays(o order) bool {
 }
 
 // across checks the databases against each other. It checks all orders once, and those that look wrong again after
-// RecheckDelay.
-func (s Sources) across(ctx context.Context) ([]Check, error) {
+// RecheckDelay. It also returns the IDs of lost orders.
+func (s Sources) across(ctx context.Context) (out []Check, lost []string, err error) {
 	counts := map[string]int64{}
 	var suspects []string
-	err := s.views(ctx, func(v view) {
+	err = s.views(ctx, func(v view) {
 		for _, check := range v.checkedBy() {
 			counts[check]++
 		}
@@ -220,38 +220,45 @@ func (s Sources) across(ctx context.Context) ([]Check, error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	wrong := map[string][]string{}
+	wrong := confirmed{checks: map[string][]string{}}
 	for attempt := 0; attempt < rechecks && len(suspects) > 0; attempt++ {
 		if err := wait(ctx, s.RecheckDelay); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var moving []string
 		for part := range slices.Chunk(suspects, recheckBatch) {
-			still, err := s.recheck(ctx, part, wrong)
+			still, err := s.recheck(ctx, part, &wrong)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			moving = append(moving, still...)
 		}
 		suspects = moving
 	}
-	out := rules()
+	out = rules()
 	for i := range out {
-		ids := wrong[out[i].Name]
+		ids := wrong.checks[out[i].Name]
 		slices.Sort(ids)
 		out[i].Checked, out[i].Wrong, out[i].Examples = counts[out[i].Name], int64(len(ids)), ids[:min(len(ids), shown)]
 	}
 	if len(suspects) > 0 {
 		out[0].Note = fmt.Sprintf("%d orders moved all the while and were not judged", len(suspects))
 	}
-	return out, nil
+	slices.Sort(wrong.lost)
+	return out, wrong.lost, nil
+}
+
+// confirmed is what the second check found wrong: the IDs of orders by check, and those of lost orders.
+type confirmed struct {
+	checks map[string][]string
+	lost   []string
 }
 
 // recheck checks orders again and adds the failed checks to wrong. It reads each order before and after its payments
 // and reservations. It returns an order that changed in between as moving, and skips one that a saga works on.
-func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]string) (moving []string, err error) {
+func (s Sources) recheck(ctx context.Context, ids []string, wrong *confirmed) (moving []string, err error) {
 	before, err := byKey[order](ctx, s.Order, sqlOrders, ids)
 	if err != nil {
 		return nil, fmt.Errorf("order: %w", err)
@@ -284,8 +291,12 @@ func (s Sources) recheck(ctx context.Context, ids []string, wrong map[string][]s
 				continue // the saga will correct the order, or is reported as stuck
 			}
 		}
-		for _, check := range v.broken() {
-			wrong[check] = append(wrong[check], id)
+		broken := v.broken()
+		for _, check := range broken {
+			wrong.checks[check] = append(wrong.checks[check], id)
+		}
+		if v.order == nil && len(broken) > 0 {
+			wrong.lost = append(wrong.lost, id)
 		}
 	}
 	return moving, nil

@@ -10,9 +10,9 @@ import (
 
 func check(t *testing.T, h *harness) (found verify.Check) {
 	t.Helper()
-	checks, err := verify.Run(t.Context(), h.sources)
+	report, err := verify.Run(t.Context(), h.sources)
 	require.NoError(t, err)
-	for _, c := range checks {
+	for _, c := range report.Checks {
 		if c.Name == "ratings_shown" {
 			found = c
 		}

@@ -85,40 +85,59 @@ type within struct {
 	pool                *pgxpool.Pool
 }
 
+// Report is the outcome of all checks.
+type Report struct {
+	Checks []Check
+	// LostOrders are the IDs of orders that the order service does not know, and for which another service keeps money,
+	// stock or vouchers, sorted. They are among what the checks over several databases count as wrong.
+	LostOrders []string
+}
+
+// Broken returns how many invariants are broken.
+func (r Report) Broken() int {
+	n := 0
+	for _, c := range r.Checks {
+		if c.Violated() {
+			n++
+		}
+	}
+	return n
+}
+
 // Run runs all checks.
 //
 // Errors: those of postgres.Err.
-func Run(ctx context.Context, s Sources) ([]Check, error) {
+func Run(ctx context.Context, s Sources) (Report, error) {
 	if s.RecheckDelay == 0 {
 		s.RecheckDelay = 2 * time.Second
 	}
-	var out []Check
+	var out Report
 	for _, w := range s.within() {
 		c, err := w.run(ctx)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, c)
+		out.Checks = append(out.Checks, c)
 	}
-	across, err := s.across(ctx)
+	across, lost, err := s.across(ctx)
 	if err != nil {
 		return out, err
 	}
-	out = append(out, across...)
+	out.Checks, out.LostOrders = append(out.Checks, across...), lost
 	if s.Comment != nil {
 		ratings, err := s.ratings(ctx)
 		if err != nil {
 			return out, err
 		}
-		out = append(out, ratings)
+		out.Checks = append(out.Checks, ratings)
 	}
 	own, err := s.own(ctx)
 	if err != nil {
 		return out, err
 	}
-	out = append(out, own...)
+	out.Checks = append(out.Checks, own...)
 	if s.JetStream != nil {
-		out = append(out, s.deadLetters(ctx))
+		out.Checks = append(out.Checks, s.deadLetters(ctx))
 	}
 	return out, nil
 }

@@ -195,10 +195,10 @@ func (h *harness) book(t *testing.T, kind, key string, amount int) {
 // failing runs all checks and returns those that found something wrong, by name and by rule.
 func failing(t *testing.T, s verify.Sources) map[string]verify.Check {
 	t.Helper()
-	checks, err := verify.Run(t.Context(), s)
+	report, err := verify.Run(t.Context(), s)
 	require.NoError(t, err)
 	out := map[string]verify.Check{}
-	for _, c := range checks {
+	for _, c := range report.Checks {
 		require.NotEmpty(t, c.Rule)
 		if c.Wrong > 0 {
 			out[c.Name] = c
@@ -217,10 +217,10 @@ func TestConsistentMarketplacePasses(t *testing.T) {
 		voucher: pgtest.New(t, voucher.Module.Sets()...),
 	})
 	h.sources.JetStream = newJetStream(t)
-	checks, err := verify.Run(t.Context(), h.sources)
+	report, err := verify.Run(t.Context(), h.sources)
 	require.NoError(t, err)
 	checked := map[string]int64{}
-	for _, c := range checks {
+	for _, c := range report.Checks {
 		require.Zero(t, c.Wrong, "%s: %v", c.Rule, c.Examples)
 		require.Empty(t, c.Examples)
 		require.Empty(t, c.Note)

@@ -7,6 +7,7 @@ package sqlc
 
 import (
 	"context"
+	"time"
 )
 
 const capture = `-- name: Capture :many
@@ -148,6 +149,57 @@ func (q *Queries) Charges(ctx context.Context, keys []string) ([]ChargesRow, err
 			&i.Captured,
 			&i.Refunded,
 			&i.Reason,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const chargesAfter = `-- name: ChargesAfter :many
+select key, status, currency, captured, refunded, reason, created_at
+from sandbox.charge
+where (created_at, key) > ($1::timestamptz, $2::text) and status <> 'tombstone'
+order by created_at, key limit $3
+`
+
+type ChargesAfterParams struct {
+	CreatedAt time.Time
+	Key       string
+	Most      int32
+}
+
+type ChargesAfterRow struct {
+	Key       string
+	Status    string
+	Currency  string
+	Captured  int64
+	Refunded  int64
+	Reason    string
+	CreatedAt time.Time
+}
+
+func (q *Queries) ChargesAfter(ctx context.Context, arg ChargesAfterParams) ([]ChargesAfterRow, error) {
+	rows, err := q.db.Query(ctx, chargesAfter, arg.CreatedAt, arg.Key, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ChargesAfterRow
+	for rows.Next() {
+		var i ChargesAfterRow
+		if err := rows.Scan(
+			&i.Key,
+			&i.Status,
+			&i.Currency,
+			&i.Captured,
+			&i.Refunded,
+			&i.Reason,
+			&i.CreatedAt,
 		); err != nil {
 			return nil, err
 		}

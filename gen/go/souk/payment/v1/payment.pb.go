@@ -765,6 +765,254 @@ func (x *ReceiveWebhookResponse) GetDuplicate() bool {
 	return false
 }
 
+type ReconcilePaymentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Charges that were made at this time or later are compared.
+	Since *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`
+	// Pay back, or void, the charges without a payment: their orders were lost. Without it they are only listed.
+	GiveBack      bool   `protobuf:"varint,2,opt,name=give_back,json=giveBack,proto3" json:"give_back,omitempty"`
+	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcilePaymentsRequest) Reset() {
+	*x = ReconcilePaymentsRequest{}
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcilePaymentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcilePaymentsRequest) ProtoMessage() {}
+
+func (x *ReconcilePaymentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcilePaymentsRequest.ProtoReflect.Descriptor instead.
+func (*ReconcilePaymentsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReconcilePaymentsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ReconcilePaymentsRequest) GetGiveBack() bool {
+	if x != nil {
+		return x.GiveBack
+	}
+	return false
+}
+
+func (x *ReconcilePaymentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ReconcilePaymentsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ReconcilePaymentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many charges the page compared.
+	Compared int32 `protobuf:"varint,1,opt,name=compared,proto3" json:"compared,omitempty"`
+	// How many payments took the state of their charge.
+	Applied int32 `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	// What differs afterwards.
+	Differences   []*ChargeDifference `protobuf:"bytes,3,rep,name=differences,proto3" json:"differences,omitempty"`
+	NextPageToken string              `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconcilePaymentsResponse) Reset() {
+	*x = ReconcilePaymentsResponse{}
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconcilePaymentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconcilePaymentsResponse) ProtoMessage() {}
+
+func (x *ReconcilePaymentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconcilePaymentsResponse.ProtoReflect.Descriptor instead.
+func (*ReconcilePaymentsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReconcilePaymentsResponse) GetCompared() int32 {
+	if x != nil {
+		return x.Compared
+	}
+	return 0
+}
+
+func (x *ReconcilePaymentsResponse) GetApplied() int32 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *ReconcilePaymentsResponse) GetDifferences() []*ChargeDifference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+func (x *ReconcilePaymentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ChargeDifference is a charge at the provider that souk's payment does not match.
+type ChargeDifference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The payment's ID, which the provider knows as the charge's key.
+	PaymentId string `protobuf:"bytes,1,opt,name=payment_id,json=paymentId,proto3" json:"payment_id,omitempty"`
+	// Empty if there is no such payment.
+	OrderId string `protobuf:"bytes,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The payment's status; empty if there is no such payment.
+	PaymentStatus string `protobuf:"bytes,3,opt,name=payment_status,json=paymentStatus,proto3" json:"payment_status,omitempty"`
+	// The charge's state at the provider, before anything was given back.
+	ChargeStatus string    `protobuf:"bytes,4,opt,name=charge_status,json=chargeStatus,proto3" json:"charge_status,omitempty"`
+	Captured     *v1.Money `protobuf:"bytes,5,opt,name=captured,proto3" json:"captured,omitempty"`
+	Refunded     *v1.Money `protobuf:"bytes,6,opt,name=refunded,proto3" json:"refunded,omitempty"`
+	// When the charge was made.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Whether the charge was paid back, or voided, now.
+	GivenBack     bool `protobuf:"varint,8,opt,name=given_back,json=givenBack,proto3" json:"given_back,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChargeDifference) Reset() {
+	*x = ChargeDifference{}
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChargeDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChargeDifference) ProtoMessage() {}
+
+func (x *ChargeDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChargeDifference.ProtoReflect.Descriptor instead.
+func (*ChargeDifference) Descriptor() ([]byte, []int) {
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ChargeDifference) GetPaymentId() string {
+	if x != nil {
+		return x.PaymentId
+	}
+	return ""
+}
+
+func (x *ChargeDifference) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *ChargeDifference) GetPaymentStatus() string {
+	if x != nil {
+		return x.PaymentStatus
+	}
+	return ""
+}
+
+func (x *ChargeDifference) GetChargeStatus() string {
+	if x != nil {
+		return x.ChargeStatus
+	}
+	return ""
+}
+
+func (x *ChargeDifference) GetCaptured() *v1.Money {
+	if x != nil {
+		return x.Captured
+	}
+	return nil
+}
+
+func (x *ChargeDifference) GetRefunded() *v1.Money {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *ChargeDifference) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *ChargeDifference) GetGivenBack() bool {
+	if x != nil {
+		return x.GivenBack
+	}
+	return false
+}
+
 type AdoptPaymentsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GuestId       string                 `protobuf:"bytes,1,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
@@ -776,7 +1024,7 @@ type AdoptPaymentsRequest struct {
 
 func (x *AdoptPaymentsRequest) Reset() {
 	*x = AdoptPaymentsRequest{}
-	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1036,7 @@ func (x *AdoptPaymentsRequest) String() string {
 func (*AdoptPaymentsRequest) ProtoMessage() {}
 
 func (x *AdoptPaymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_payment_v1_payment_proto_msgTypes[13]
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1049,7 @@ func (x *AdoptPaymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPaymentsRequest.ProtoReflect.Descriptor instead.
 func (*AdoptPaymentsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{13}
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AdoptPaymentsRequest) GetGuestId() string {
@@ -833,7 +1081,7 @@ type AdoptPaymentsResponse struct {
 
 func (x *AdoptPaymentsResponse) Reset() {
 	*x = AdoptPaymentsResponse{}
-	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1093,7 @@ func (x *AdoptPaymentsResponse) String() string {
 func (*AdoptPaymentsResponse) ProtoMessage() {}
 
 func (x *AdoptPaymentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_payment_v1_payment_proto_msgTypes[14]
+	mi := &file_souk_payment_v1_payment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1106,7 @@ func (x *AdoptPaymentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptPaymentsResponse.ProtoReflect.Descriptor instead.
 func (*AdoptPaymentsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{14}
+	return file_souk_payment_v1_payment_proto_rawDescGZIP(), []int{17}
 }
 
 var File_souk_payment_v1_payment_proto protoreflect.FileDescriptor
@@ -916,12 +1164,37 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\fB\x0f\xbaH\bz\x06\x10\x01\x18\x80\x80\x10\x98\xf4\x18\x01R\x04body\x12\"\n" +
 	"\tsignature\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\tsignature\"6\n" +
 	"\x16ReceiveWebhookResponse\x12\x1c\n" +
-	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\x8e\x01\n" +
+	"\tduplicate\x18\x01 \x01(\bR\tduplicate\"\xc0\x01\n" +
+	"\x18ReconcilePaymentsRequest\x128\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x05since\x12\x1b\n" +
+	"\tgive_back\x18\x02 \x01(\bR\bgiveBack\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\xce\x01\n" +
+	"\x19ReconcilePaymentsResponse\x12#\n" +
+	"\bcompared\x18\x01 \x01(\x05B\a\xb2\xf4\x18\x03100R\bcompared\x12\x1f\n" +
+	"\aapplied\x18\x02 \x01(\x05B\x05\xb2\xf4\x18\x011R\aapplied\x12C\n" +
+	"\vdifferences\x18\x03 \x03(\v2!.souk.payment.v1.ChargeDifferenceR\vdifferences\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xbf\x03\n" +
+	"\x10ChargeDifference\x12G\n" +
+	"\n" +
+	"payment_id\x18\x01 \x01(\tB(\xb2\xf4\x18$pay_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\tpaymentId\x12\x19\n" +
+	"\border_id\x18\x02 \x01(\tR\aorderId\x125\n" +
+	"\x0epayment_status\x18\x03 \x01(\tB\x0e\xb2\xf4\x18\n" +
+	"authorizedR\rpaymentStatus\x12R\n" +
+	"\rcharge_status\x18\x04 \x01(\tB-\xbaH*r(R\n" +
+	"authorizedR\bcapturedR\bdeclinedR\x06voidedR\fchargeStatus\x120\n" +
+	"\bcaptured\x18\x05 \x01(\v2\x14.souk.money.v1.MoneyR\bcaptured\x120\n" +
+	"\brefunded\x18\x06 \x01(\v2\x14.souk.money.v1.MoneyR\brefunded\x129\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"given_back\x18\b \x01(\bR\tgivenBack\"\x8e\x01\n" +
 	"\x14AdoptPaymentsRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12(\n" +
 	"\torder_ids\x18\x03 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\borderIds\"\x17\n" +
-	"\x15AdoptPaymentsResponse2\x90\x06\n" +
+	"\x15AdoptPaymentsResponse2\xc2\a\n" +
 	"\x0ePaymentService\x12j\n" +
 	"\tAuthorize\x12!.souk.payment.v1.AuthorizeRequest\x1a\".souk.payment.v1.AuthorizeResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12d\n" +
 	"\aCapture\x12\x1f.souk.payment.v1.CaptureRequest\x1a .souk.payment.v1.CaptureResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12[\n" +
@@ -929,7 +1202,8 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\x06Refund\x12\x1e.souk.payment.v1.RefundRequest\x1a\x1f.souk.payment.v1.RefundResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12\x82\x01\n" +
 	"\n" +
 	"GetPayment\x12\".souk.payment.v1.GetPaymentRequest\x1a#.souk.payment.v1.GetPaymentResponse\"+\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x1cb\apayment\x12\x11/v1/payments/{id}\x90\x02\x01\x12u\n" +
-	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12p\n" +
+	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xaf\x01\n" +
+	"\x11ReconcilePayments\x12).souk.payment.v1.ReconcilePaymentsRequest\x1a*.souk.payment.v1.ReconcilePaymentsResponse\"C\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x19\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/operator/payments:reconcile\x90\x02\x02\x12p\n" +
 	"\rAdoptPayments\x12%.souk.payment.v1.AdoptPaymentsRequest\x1a&.souk.payment.v1.AdoptPaymentsResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02B'Z%souk/gen/go/souk/payment/v1;paymentv1b\x06proto3"
 
 var (
@@ -944,59 +1218,69 @@ func file_souk_payment_v1_payment_proto_rawDescGZIP() []byte {
 	return file_souk_payment_v1_payment_proto_rawDescData
 }
 
-var file_souk_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_souk_payment_v1_payment_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_souk_payment_v1_payment_proto_goTypes = []any{
-	(*Payment)(nil),                // 0: souk.payment.v1.Payment
-	(*AuthorizeRequest)(nil),       // 1: souk.payment.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),      // 2: souk.payment.v1.AuthorizeResponse
-	(*CaptureRequest)(nil),         // 3: souk.payment.v1.CaptureRequest
-	(*CaptureResponse)(nil),        // 4: souk.payment.v1.CaptureResponse
-	(*VoidRequest)(nil),            // 5: souk.payment.v1.VoidRequest
-	(*VoidResponse)(nil),           // 6: souk.payment.v1.VoidResponse
-	(*RefundRequest)(nil),          // 7: souk.payment.v1.RefundRequest
-	(*RefundResponse)(nil),         // 8: souk.payment.v1.RefundResponse
-	(*GetPaymentRequest)(nil),      // 9: souk.payment.v1.GetPaymentRequest
-	(*GetPaymentResponse)(nil),     // 10: souk.payment.v1.GetPaymentResponse
-	(*ReceiveWebhookRequest)(nil),  // 11: souk.payment.v1.ReceiveWebhookRequest
-	(*ReceiveWebhookResponse)(nil), // 12: souk.payment.v1.ReceiveWebhookResponse
-	(*AdoptPaymentsRequest)(nil),   // 13: souk.payment.v1.AdoptPaymentsRequest
-	(*AdoptPaymentsResponse)(nil),  // 14: souk.payment.v1.AdoptPaymentsResponse
-	(*v1.Money)(nil),               // 15: souk.money.v1.Money
-	(*timestamppb.Timestamp)(nil),  // 16: google.protobuf.Timestamp
+	(*Payment)(nil),                   // 0: souk.payment.v1.Payment
+	(*AuthorizeRequest)(nil),          // 1: souk.payment.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),         // 2: souk.payment.v1.AuthorizeResponse
+	(*CaptureRequest)(nil),            // 3: souk.payment.v1.CaptureRequest
+	(*CaptureResponse)(nil),           // 4: souk.payment.v1.CaptureResponse
+	(*VoidRequest)(nil),               // 5: souk.payment.v1.VoidRequest
+	(*VoidResponse)(nil),              // 6: souk.payment.v1.VoidResponse
+	(*RefundRequest)(nil),             // 7: souk.payment.v1.RefundRequest
+	(*RefundResponse)(nil),            // 8: souk.payment.v1.RefundResponse
+	(*GetPaymentRequest)(nil),         // 9: souk.payment.v1.GetPaymentRequest
+	(*GetPaymentResponse)(nil),        // 10: souk.payment.v1.GetPaymentResponse
+	(*ReceiveWebhookRequest)(nil),     // 11: souk.payment.v1.ReceiveWebhookRequest
+	(*ReceiveWebhookResponse)(nil),    // 12: souk.payment.v1.ReceiveWebhookResponse
+	(*ReconcilePaymentsRequest)(nil),  // 13: souk.payment.v1.ReconcilePaymentsRequest
+	(*ReconcilePaymentsResponse)(nil), // 14: souk.payment.v1.ReconcilePaymentsResponse
+	(*ChargeDifference)(nil),          // 15: souk.payment.v1.ChargeDifference
+	(*AdoptPaymentsRequest)(nil),      // 16: souk.payment.v1.AdoptPaymentsRequest
+	(*AdoptPaymentsResponse)(nil),     // 17: souk.payment.v1.AdoptPaymentsResponse
+	(*v1.Money)(nil),                  // 18: souk.money.v1.Money
+	(*timestamppb.Timestamp)(nil),     // 19: google.protobuf.Timestamp
 }
 var file_souk_payment_v1_payment_proto_depIdxs = []int32{
-	15, // 0: souk.payment.v1.Payment.amount:type_name -> souk.money.v1.Money
-	15, // 1: souk.payment.v1.Payment.captured:type_name -> souk.money.v1.Money
-	15, // 2: souk.payment.v1.Payment.refunded:type_name -> souk.money.v1.Money
-	16, // 3: souk.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
-	16, // 4: souk.payment.v1.Payment.updated_at:type_name -> google.protobuf.Timestamp
-	15, // 5: souk.payment.v1.Payment.waived:type_name -> souk.money.v1.Money
-	15, // 6: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
+	18, // 0: souk.payment.v1.Payment.amount:type_name -> souk.money.v1.Money
+	18, // 1: souk.payment.v1.Payment.captured:type_name -> souk.money.v1.Money
+	18, // 2: souk.payment.v1.Payment.refunded:type_name -> souk.money.v1.Money
+	19, // 3: souk.payment.v1.Payment.created_at:type_name -> google.protobuf.Timestamp
+	19, // 4: souk.payment.v1.Payment.updated_at:type_name -> google.protobuf.Timestamp
+	18, // 5: souk.payment.v1.Payment.waived:type_name -> souk.money.v1.Money
+	18, // 6: souk.payment.v1.AuthorizeRequest.amount:type_name -> souk.money.v1.Money
 	0,  // 7: souk.payment.v1.AuthorizeResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 8: souk.payment.v1.CaptureResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 9: souk.payment.v1.VoidResponse.payment:type_name -> souk.payment.v1.Payment
-	15, // 10: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
+	18, // 10: souk.payment.v1.RefundRequest.amount:type_name -> souk.money.v1.Money
 	0,  // 11: souk.payment.v1.RefundResponse.payment:type_name -> souk.payment.v1.Payment
 	0,  // 12: souk.payment.v1.GetPaymentResponse.payment:type_name -> souk.payment.v1.Payment
-	1,  // 13: souk.payment.v1.PaymentService.Authorize:input_type -> souk.payment.v1.AuthorizeRequest
-	3,  // 14: souk.payment.v1.PaymentService.Capture:input_type -> souk.payment.v1.CaptureRequest
-	5,  // 15: souk.payment.v1.PaymentService.Void:input_type -> souk.payment.v1.VoidRequest
-	7,  // 16: souk.payment.v1.PaymentService.Refund:input_type -> souk.payment.v1.RefundRequest
-	9,  // 17: souk.payment.v1.PaymentService.GetPayment:input_type -> souk.payment.v1.GetPaymentRequest
-	11, // 18: souk.payment.v1.PaymentService.ReceiveWebhook:input_type -> souk.payment.v1.ReceiveWebhookRequest
-	13, // 19: souk.payment.v1.PaymentService.AdoptPayments:input_type -> souk.payment.v1.AdoptPaymentsRequest
-	2,  // 20: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
-	4,  // 21: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
-	6,  // 22: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
-	8,  // 23: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
-	10, // 24: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
-	12, // 25: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
-	14, // 26: souk.payment.v1.PaymentService.AdoptPayments:output_type -> souk.payment.v1.AdoptPaymentsResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	19, // 13: souk.payment.v1.ReconcilePaymentsRequest.since:type_name -> google.protobuf.Timestamp
+	15, // 14: souk.payment.v1.ReconcilePaymentsResponse.differences:type_name -> souk.payment.v1.ChargeDifference
+	18, // 15: souk.payment.v1.ChargeDifference.captured:type_name -> souk.money.v1.Money
+	18, // 16: souk.payment.v1.ChargeDifference.refunded:type_name -> souk.money.v1.Money
+	19, // 17: souk.payment.v1.ChargeDifference.created_at:type_name -> google.protobuf.Timestamp
+	1,  // 18: souk.payment.v1.PaymentService.Authorize:input_type -> souk.payment.v1.AuthorizeRequest
+	3,  // 19: souk.payment.v1.PaymentService.Capture:input_type -> souk.payment.v1.CaptureRequest
+	5,  // 20: souk.payment.v1.PaymentService.Void:input_type -> souk.payment.v1.VoidRequest
+	7,  // 21: souk.payment.v1.PaymentService.Refund:input_type -> souk.payment.v1.RefundRequest
+	9,  // 22: souk.payment.v1.PaymentService.GetPayment:input_type -> souk.payment.v1.GetPaymentRequest
+	11, // 23: souk.payment.v1.PaymentService.ReceiveWebhook:input_type -> souk.payment.v1.ReceiveWebhookRequest
+	13, // 24: souk.payment.v1.PaymentService.ReconcilePayments:input_type -> souk.payment.v1.ReconcilePaymentsRequest
+	16, // 25: souk.payment.v1.PaymentService.AdoptPayments:input_type -> souk.payment.v1.AdoptPaymentsRequest
+	2,  // 26: souk.payment.v1.PaymentService.Authorize:output_type -> souk.payment.v1.AuthorizeResponse
+	4,  // 27: souk.payment.v1.PaymentService.Capture:output_type -> souk.payment.v1.CaptureResponse
+	6,  // 28: souk.payment.v1.PaymentService.Void:output_type -> souk.payment.v1.VoidResponse
+	8,  // 29: souk.payment.v1.PaymentService.Refund:output_type -> souk.payment.v1.RefundResponse
+	10, // 30: souk.payment.v1.PaymentService.GetPayment:output_type -> souk.payment.v1.GetPaymentResponse
+	12, // 31: souk.payment.v1.PaymentService.ReceiveWebhook:output_type -> souk.payment.v1.ReceiveWebhookResponse
+	14, // 32: souk.payment.v1.PaymentService.ReconcilePayments:output_type -> souk.payment.v1.ReconcilePaymentsResponse
+	17, // 33: souk.payment.v1.PaymentService.AdoptPayments:output_type -> souk.payment.v1.AdoptPaymentsResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_souk_payment_v1_payment_proto_init() }
@@ -1011,7 +1295,7 @@ func file_souk_payment_v1_payment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_payment_v1_payment_proto_rawDesc), len(file_souk_payment_v1_payment_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

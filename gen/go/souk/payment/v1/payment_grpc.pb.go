@@ -21,13 +21,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PaymentService_Authorize_FullMethodName      = "/souk.payment.v1.PaymentService/Authorize"
-	PaymentService_Capture_FullMethodName        = "/souk.payment.v1.PaymentService/Capture"
-	PaymentService_Void_FullMethodName           = "/souk.payment.v1.PaymentService/Void"
-	PaymentService_Refund_FullMethodName         = "/souk.payment.v1.PaymentService/Refund"
-	PaymentService_GetPayment_FullMethodName     = "/souk.payment.v1.PaymentService/GetPayment"
-	PaymentService_ReceiveWebhook_FullMethodName = "/souk.payment.v1.PaymentService/ReceiveWebhook"
-	PaymentService_AdoptPayments_FullMethodName  = "/souk.payment.v1.PaymentService/AdoptPayments"
+	PaymentService_Authorize_FullMethodName         = "/souk.payment.v1.PaymentService/Authorize"
+	PaymentService_Capture_FullMethodName           = "/souk.payment.v1.PaymentService/Capture"
+	PaymentService_Void_FullMethodName              = "/souk.payment.v1.PaymentService/Void"
+	PaymentService_Refund_FullMethodName            = "/souk.payment.v1.PaymentService/Refund"
+	PaymentService_GetPayment_FullMethodName        = "/souk.payment.v1.PaymentService/GetPayment"
+	PaymentService_ReceiveWebhook_FullMethodName    = "/souk.payment.v1.PaymentService/ReceiveWebhook"
+	PaymentService_ReconcilePayments_FullMethodName = "/souk.payment.v1.PaymentService/ReconcilePayments"
+	PaymentService_AdoptPayments_FullMethodName     = "/souk.payment.v1.PaymentService/AdoptPayments"
 )
 
 // PaymentServiceClient is the client API for PaymentService service.
@@ -51,6 +52,10 @@ type PaymentServiceClient interface {
 	GetPayment(ctx context.Context, in *GetPaymentRequest, opts ...grpc.CallOption) (*GetPaymentResponse, error)
 	// ReceiveWebhook takes a provider's signed notice into the inbox, once per provider's event ID.
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
+	// ReconcilePayments compares the charges that the provider made since a time with souk's payments, a page at a time:
+	// after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may
+	// be called again. Operators only.
+	ReconcilePayments(ctx context.Context, in *ReconcilePaymentsRequest, opts ...grpc.CallOption) (*ReconcilePaymentsResponse, error)
 	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
 	AdoptPayments(ctx context.Context, in *AdoptPaymentsRequest, opts ...grpc.CallOption) (*AdoptPaymentsResponse, error)
 }
@@ -123,6 +128,16 @@ func (c *paymentServiceClient) ReceiveWebhook(ctx context.Context, in *ReceiveWe
 	return out, nil
 }
 
+func (c *paymentServiceClient) ReconcilePayments(ctx context.Context, in *ReconcilePaymentsRequest, opts ...grpc.CallOption) (*ReconcilePaymentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReconcilePaymentsResponse)
+	err := c.cc.Invoke(ctx, PaymentService_ReconcilePayments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *paymentServiceClient) AdoptPayments(ctx context.Context, in *AdoptPaymentsRequest, opts ...grpc.CallOption) (*AdoptPaymentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AdoptPaymentsResponse)
@@ -154,6 +169,10 @@ type PaymentServiceServer interface {
 	GetPayment(context.Context, *GetPaymentRequest) (*GetPaymentResponse, error)
 	// ReceiveWebhook takes a provider's signed notice into the inbox, once per provider's event ID.
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
+	// ReconcilePayments compares the charges that the provider made since a time with souk's payments, a page at a time:
+	// after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may
+	// be called again. Operators only.
+	ReconcilePayments(context.Context, *ReconcilePaymentsRequest) (*ReconcilePaymentsResponse, error)
 	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
 	AdoptPayments(context.Context, *AdoptPaymentsRequest) (*AdoptPaymentsResponse, error)
 	mustEmbedUnimplementedPaymentServiceServer()
@@ -183,6 +202,9 @@ func (UnimplementedPaymentServiceServer) GetPayment(context.Context, *GetPayment
 }
 func (UnimplementedPaymentServiceServer) ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReceiveWebhook not implemented")
+}
+func (UnimplementedPaymentServiceServer) ReconcilePayments(context.Context, *ReconcilePaymentsRequest) (*ReconcilePaymentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReconcilePayments not implemented")
 }
 func (UnimplementedPaymentServiceServer) AdoptPayments(context.Context, *AdoptPaymentsRequest) (*AdoptPaymentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AdoptPayments not implemented")
@@ -316,6 +338,24 @@ func _PaymentService_ReceiveWebhook_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PaymentService_ReconcilePayments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReconcilePaymentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PaymentServiceServer).ReconcilePayments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PaymentService_ReconcilePayments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PaymentServiceServer).ReconcilePayments(ctx, req.(*ReconcilePaymentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PaymentService_AdoptPayments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AdoptPaymentsRequest)
 	if err := dec(in); err != nil {
@@ -364,6 +404,10 @@ var PaymentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReceiveWebhook",
 			Handler:    _PaymentService_ReceiveWebhook_Handler,
+		},
+		{
+			MethodName: "ReconcilePayments",
+			Handler:    _PaymentService_ReconcilePayments_Handler,
 		},
 		{
 			MethodName: "AdoptPayments",

@@ -278,6 +278,104 @@ func (x *ReceiveWebhookResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ReconcilePaymentsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ReconcilePaymentsRequest)
+	}
+	b = append(b, '{')
+	if x.Since != nil {
+		b = append(b, `"since":`...)
+		if b = jsonpb.AppendTimestamp(b, x.Since); b == nil {
+			return nil
+		}
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, `"giveBack":`...)
+	b = jsonpb.AppendBool(b, x.GiveBack)
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ReconcilePaymentsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ReconcilePaymentsResponse)
+	}
+	b = append(b, `{"compared":`...)
+	b = jsonpb.AppendInt32(b, x.Compared)
+	b = append(b, `,"applied":`...)
+	b = jsonpb.AppendInt32(b, x.Applied)
+	b = append(b, `,"differences":[`...)
+	for i, v := range x.Differences {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ChargeDifference) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ChargeDifference)
+	}
+	b = append(b, `{"paymentId":`...)
+	if b = jsonpb.AppendString(b, x.PaymentId); b == nil {
+		return nil
+	}
+	b = append(b, `,"orderId":`...)
+	if b = jsonpb.AppendString(b, x.OrderId); b == nil {
+		return nil
+	}
+	b = append(b, `,"paymentStatus":`...)
+	if b = jsonpb.AppendString(b, x.PaymentStatus); b == nil {
+		return nil
+	}
+	b = append(b, `,"chargeStatus":`...)
+	if b = jsonpb.AppendString(b, x.ChargeStatus); b == nil {
+		return nil
+	}
+	if x.Captured != nil {
+		b = append(b, `,"captured":`...)
+		if b = x.Captured.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.Refunded != nil {
+		b = append(b, `,"refunded":`...)
+		if b = x.Refunded.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"givenBack":`...)
+	b = jsonpb.AppendBool(b, x.GivenBack)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *AdoptPaymentsRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(AdoptPaymentsRequest)
