@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=()
-for drill in infra/*/drill.sh; do
+for drill in infra/docker/build.sh infra/*/drill.sh; do
   from=$SECONDS
   echo "=== $drill"
   "$drill" || failed+=("$drill")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs souk's system dependencies, PostgreSQL 15+ and Redis 7+, unless they are installed. With the argument npm it
 # installs Node.js and npm instead, which `make api`, `make client` and `make client-test` need; with the argument test
-# also PgBouncer, which tests need, and with drill pgBackRest, and with infra what the checks of infra/ need. Called by `make deps`.
+# also PgBouncer, which tests need, and with drill pgBackRest, and with infra what the checks of infra/ need. With lint it
+# installs shellcheck alone. Called by `make deps`.
 set -eu
 
 has_postgres() {
@@ -14,6 +15,8 @@ has_postgres() {
 missing=
 if [ "${1:-}" = npm ]; then
 	command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
+elif [ "${1:-}" = lint ]; then
+	command -v shellcheck >/dev/null 2>&1 || missing="$missing shellcheck"
 else
 	has_postgres || missing="$missing postgresql"
 	command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
@@ -21,7 +24,7 @@ else
 		missing="$missing pgbouncer"
 	fi
 	if [ "${1:-}" = infra ]; then
-		for program in promtool:prometheus amtool:prometheus-alertmanager node:nodejs npm:npm shellcheck:shellcheck; do
+		for program in promtool:prometheus amtool:prometheus-alertmanager node:nodejs npm:npm; do
 			command -v "${program%%:*}" >/dev/null 2>&1 || missing="$missing ${program#*:}"
 		done
 	fi

@@ -9,6 +9,6 @@ if command -v golangci-lint >/dev/null 2>&1 && golangci-lint version 2>/dev/null
   bin=golangci-lint
 elif ! "$bin" version 2>/dev/null | grep -qF "version $version "; then
   echo "building golangci-lint $version (about two minutes, only once)" >&2
-  GOBIN="$PWD/.cache/bin" GOFLAGS= go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$version"
+  GOBIN="$PWD/.cache/bin" GOFLAGS='' go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$version"
 fi
 GOLANGCI_LINT_CACHE="$PWD/.cache/golangci-lint" exec "$bin" "$@"

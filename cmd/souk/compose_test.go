@@ -183,13 +183,42 @@ func TestContainersOfComposeAreRestricted(t *testing.T) {
 	}
 }
 
-func TestComposeRunsTheNATSThatSoukIsTestedWith(t *testing.T) {
+func TestDeploymentsRunTheNATSThatSoukIsTestedWith(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../../go.mod")
 	require.NoError(t, err)
 	version := regexp.MustCompile(`nats-server/v2 v(\S+)`).FindSubmatch(raw)
 	require.NotNil(t, version)
-	require.Equal(t, "nats:"+string(version[1])+"-alpine", readCompose(t, "compose.yaml").Services["nats"].Image)
+	tag := string(version[1]) + "-alpine"
+	require.Equal(t, "nats:"+tag, readCompose(t, "compose.yaml").Services["nats"].Image)
+	require.Equal(t, "nats:"+tag, readCompose(t, "compose.nats3.yaml").Services["nats-2"].Image)
+	for file, want := range map[string]string{
+		"evaluation.yaml": "image: docker.io/library/nats:" + tag + "\n", "values.yaml": "tag: " + tag + "\n",
+	} {
+		manifest, err := os.ReadFile(filepath.Join("../../infra/k8s/nats", file))
+		require.NoError(t, err)
+		require.Contains(t, string(manifest), want, file)
+	}
+}
+
+// Each target of the Prometheus of Compose is a service of compose.yaml.
+func TestPrometheusOfComposeScrapesWhatRuns(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../../infra/observability/prometheus/prometheus.yml")
+	require.NoError(t, err)
+	running := readCompose(t, "compose.yaml").Services
+	targets := regexp.MustCompile(`"([a-z-]+):\d+"`).FindAllStringSubmatch(string(raw), -1)
+	require.Greater(t, len(targets), 6)
+	for _, target := range targets {
+		if target[1] != "localhost" {
+			require.Contains(t, running, target[1], "prometheus.yml has the target %s", target[1])
+		}
+	}
+	alloy, err := os.ReadFile("../../infra/observability/alloy/config.alloy")
+	require.NoError(t, err)
+	for _, variable := range regexp.MustCompile(`sys\.env\("(\w+)"\)`).FindAllStringSubmatch(string(alloy), -1) {
+		require.NotEmpty(t, running["alloy"].Environment[variable[1]], "alloy reads %s", variable[1])
+	}
 }
 
 func TestNATSReadsItsConfigurationOfCompose(t *testing.T) {

@@ -60,3 +60,12 @@ func TestHealthOfAProcessThatIsGone(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.ErrorContains(t, err, "connection refused")
 }
+
+func TestHealthRefusesWhatIsNoURL(t *testing.T) {
+	t.Parallel()
+	for _, argument := range []string{"nonsense", "127.0.0.1:9090", "localhost:9090/health/live", "ftp://localhost/", "http:///x"} {
+		status, _, err := souk(t, "health", argument)
+		require.Equal(t, 1, status, argument)
+		require.EqualError(t, err, `"`+argument+`" is not a URL such as http://127.0.0.1:9090/health/live`)
+	}
+}

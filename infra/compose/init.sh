@@ -16,10 +16,8 @@ cd "$(dirname "$0")"
 secrets=${SECRETS_DIR:-$PWD/secrets}
 umask 077
 
-# cmd/souk/compose_test.go compares these lists with the registry of services.
-services="address auth cart comment gateway natsauth notification order payment product settings shop user voucher webhook"
-databases="address cart comment notification order payment product settings shop user voucher webhook"
-redis="auth cart gateway product shop"
+# The lists $services, $databases and $redis.
+. ./services.sh
 
 mkdir -p "$secrets/raw"
 chmod 700 "$secrets" "$secrets/raw"

@@ -9,6 +9,9 @@ cd "$(dirname "$0")/../.."
 . infra/docker/oci.sh
 image=${IMAGE_SOUK:-localhost/souk:dev}
 export GOFLAGS="${GOFLAGS:-} -pgo=off" # with a profile everything would be compiled a second time
+# The version of Go that the Dockerfile's own stage has: it is downloaded if this machine has another one.
+GOTOOLCHAIN=go$(sed -n 's/^ARG GO_VERSION=//p' infra/docker/Dockerfile)
+export GOTOOLCHAIN
 
 say() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
@@ -59,7 +62,7 @@ say "a build of a copy of the source, in another folder, has the same digest: $(
 mount=$(podman image mount "$image")
 content=$(cd "$mount" && find . -mindepth 1 -printf '%y %m %U:%G %P\n' | LC_ALL=C sort -k 4)
 podman image unmount "$image" >/dev/null
-want="d 750 65532:65532 data
+want="d 755 65532:65532 data
 d 755 0:0 etc
 d 755 0:0 etc/ssl
 d 755 0:0 etc/ssl/certs

@@ -19,5 +19,4 @@ GOOS=${TARGETOS:-$(go env GOOS)} GOARCH=${TARGETARCH:-$(go env GOARCH)} CGO_ENAB
     -X souk/pkg/build.version=${VERSION:-devel} -X souk/pkg/build.commit=${REVISION:-} -X souk/pkg/build.date=${DATE:-}" \
   ./cmd/souk
 install -m 0644 "$authorities" "$to/etc/ssl/certs/ca-certificates.crt"
-chmod 0755 "$to" "$to/etc" "$to/etc/ssl" "$to/etc/ssl/certs" "$to/souk"
-chmod 0750 "$to/data"
+chmod 0755 "$to" "$to/etc" "$to/etc/ssl" "$to/etc/ssl/certs" "$to/souk" "$to/data"

@@ -10,6 +10,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -356,5 +357,10 @@ func serviceFiles(root string, c *contracts) (map[string][]byte, error) {
 		return nil, err
 	}
 	files[deploymentFile] = deployment(all)
+	lists, err := compose(root, all)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, lists)
 	return files, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"souk/pkg/config"
@@ -35,11 +36,15 @@ func ReadyURL(tree *config.Tree) (string, error) {
 	return "http://" + net.JoinHostPort(host, port) + "/health/ready", nil
 }
 
-// Health returns nil if the answer to GET url is 2xx, and otherwise an error with the reason.
-func Health(ctx context.Context, url string) error {
+// Health returns nil if the answer to GET address is 2xx, and otherwise an error with the reason. The address is a URL
+// with the scheme http or https.
+func Health(ctx context.Context, address string) error {
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%q is not a URL such as http://127.0.0.1:9090/health/live", address)
+	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}
@@ -54,7 +59,7 @@ func Health(ctx context.Context, url string) error {
 		return err
 	}
 	if res.StatusCode/100 != 2 {
-		return fmt.Errorf("%s: %s: %s", url, res.Status, bytes.TrimSpace(reason))
+		return fmt.Errorf("%s: %s: %s", address, res.Status, bytes.TrimSpace(reason))
 	}
 	return nil
 }
