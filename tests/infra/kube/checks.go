@@ -117,6 +117,9 @@ func Ports(documents []Document) ([]string, error) {
 		for what, probe := range map[string]*corev1.Probe{
 			"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe,
 		} {
+			if name == verify && what != "liveness" {
+				continue
+			}
 			if probe == nil || probe.HTTPGet == nil || ports[probe.HTTPGet.Port.StrVal] == 0 {
 				problems = append(problems, fmt.Sprintf("Deployment %s: its %s probe leads to no port", name, what))
 			} else if want := map[string]string{"readiness": "/health/ready"}[what]; probe.HTTPGet.Path !=
@@ -152,6 +155,9 @@ func hasPort(d *appsv1.Deployment, port intstr.IntOrString) bool {
 	})
 }
 
+// verify is the component that checks the databases of all services. It serves nothing but metrics.
+const verify = "verify"
+
 // How long a process takes to stop, at most: see apps/gateway/server.go and pkg/module/process.go. TestStopTimes compares
 // these with the source.
 const (
@@ -170,6 +176,9 @@ func StopTimes(documents []Document) ([]string, error) {
 	}
 	var problems []string
 	for name, d := range objects[*appsv1.Deployment](documents) {
+		if name == verify {
+			continue // it has no requests in flight
+		}
 		needs := drainTimeout + stopAllowance
 		if name == "gateway" {
 			lameDuck, err := time.ParseDuration(text(settings, "gateway", "lame_duck"))
@@ -235,7 +244,7 @@ func Secrets(documents []Document, services []Service, documented func(variable 
 				continue
 			}
 			for _, s := range services {
-				if s.Name != name && e.ValueFrom.SecretKeyRef.Name == "souk-postgres-"+s.Name {
+				if s.Name != name && name != verify && e.ValueFrom.SecretKeyRef.Name == "souk-postgres-"+s.Name {
 					add("Deployment %s gets the password of %s", name, s.Name)
 				}
 			}

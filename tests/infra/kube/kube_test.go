@@ -238,6 +238,10 @@ func TestVaultWritesConfigurationWithOnlyTheServicesSecrets(t *testing.T) {
 	require.Contains(t, templates["auth"], `key: {{ with secret "secret/data/souk/souk-auth" }}`)
 	require.Contains(t, templates["migrate"], "souk-postgres-order")
 	require.NotContains(t, templates["migrate"], "souk-identity")
+	require.Contains(t, templates["verify"], "souk-postgres-order")
+	require.Contains(t, templates["verify"], "souk-identity")
+	require.NotContains(t, templates["verify"], "souk-auth")
+	require.NotContains(t, templates["verify"], "souk-payment")
 	// What the agent makes of it is YAML, whatever the secret is.
 	written := regexp.MustCompile(`\{\{ with .*? \}\}\{\{ index .*? \}\}\{\{ end \}\}`).
 		ReplaceAllString(templates["order"], `"it's \"quoted\": #1"`)

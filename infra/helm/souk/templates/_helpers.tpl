@@ -105,6 +105,24 @@ SOUK_{{ . | upper | replace "." "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The variables that hold the passwords of all databases. Takes services, from, and secret: the one Secret that holds all
+     of them, by service; empty: each service's own. */}}
+{{- define "souk.databaseEnv" -}}
+{{- if .from }}
+{{- $passwords := list }}
+{{- range .services }}
+{{- $passwords = append $passwords (printf "%s=$(PASSWORD_%s)" .name (upper .name)) }}
+- name: PASSWORD_{{ upper .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ get $ "secret" | default ($.from.secret | replace "{service}" .name) }}
+      key: {{ ternary .name ($.from.key | replace "{service}" .name) (not (empty (get $ "secret"))) }}
+{{- end }}
+- name: SOUK_POSTGRES_PASSWORDS
+  value: {{ $passwords | join "," | quote }}
+{{- end }}
+{{- end }}
+
 {{/* A template of the Vault agent for a value of a secret. "souk.vaultFile" replaces the marks: text with spaces would be
      folded into several lines. */}}
 {{- define "souk.vaultValue" -}}
@@ -112,13 +130,13 @@ SOUK_{{ . | upper | replace "." "_" }}
 {{- end }}
 
 {{/* souk.yaml as a template of the Vault agent. Takes root, config (YAML), services (whose secrets it gets), and
-     databases: true leaves out all secrets but those of databases. */}}
+     databases: true leaves out all secrets of services but those of databases; operator keeps its key. */}}
 {{- define "souk.vaultFile" -}}
 {{- $tree := .config | fromYaml -}}
 {{- range $service := .services -}}
 {{- range $setting, $from := $.root.Values.secrets.settings -}}
 {{- if and (eq "true" (include "souk.needs" (dict "setting" $setting "service" $service)))
-    (or (not (get $ "databases")) (hasPrefix "postgres." $setting)) -}}
+    (or (not (get $ "databases")) (hasPrefix "postgres." $setting) (eq $service.name "operator")) -}}
 {{- $node := include "souk.vaultValue" (dict "root" $.root
     "secret" ($from.secret | replace "{service}" $service.name) "key" ($from.key | replace "{service}" $service.name)) -}}
 {{- $path := $setting | splitList "." -}}
