@@ -28,8 +28,10 @@ else
 			command -v "${program%%:*}" >/dev/null 2>&1 || missing="$missing ${program#*:}"
 		done
 	fi
-	if [ "${1:-}" = drill ] && ! command -v pgbackrest >/dev/null 2>&1; then
-		missing="$missing pgbackrest"
+	if [ "${1:-}" = drill ]; then
+		for program in pgbackrest jq; do
+			command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+		done
 	fi
 fi
 

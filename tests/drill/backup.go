@@ -108,7 +108,8 @@ func (b *backup) begin(ctx context.Context, database, password string) error {
 	b.socket, b.port = u.Query().Get("host"), u.Query().Get("port")
 	b.env = []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "PGHOST=" + b.socket, "PGPORT=" + b.port, "PGUSER=postgres",
-		"PGDATABASE=postgres", "PGPASSFILE=" + filepath.Join(b.dir, "pgpass"),
+		"PGDATABASE=postgres", "PGPASSFILE=" + filepath.Join(b.dir, "pgpass"), "PGBACKREST_CONFIG=" + b.config(),
+		"RESTORE_TEST_DIR=" + b.dir,
 	}
 	shipped, err := os.ReadFile("infra/backup/pgbackrest.conf")
 	if err != nil {
@@ -165,6 +166,27 @@ func (b *backup) pgbackrest(ctx context.Context, args ...string) error {
 // take makes a backup: full or incr.
 func (b *backup) take(ctx context.Context, kind string) error {
 	return b.pgbackrest(ctx, "--type="+kind, "backup")
+}
+
+// test runs the scripts that report a backup, and that restore it as a test, and checks what they report.
+func (b *backup) test(ctx context.Context) error {
+	for script, what := range map[string]string{"report.sh": "postgres", "restore-test.sh": "restore-test"} {
+		text, err := os.ReadFile(filepath.Join("infra/backup", script))
+		if err != nil {
+			return err
+		}
+		if err := b.do(ctx, "bash", "-c", string(text), script, b.dir); err != nil {
+			return err
+		}
+		reported, err := os.ReadFile(filepath.Join(b.dir, "backup-"+what+".prom"))
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(reported), `backup_last_success_timestamp_seconds{what="`+what+`"} 1`) {
+			return fmt.Errorf("%s reported %q", script, reported)
+		}
+	}
+	return nil
 }
 
 // restore restores the lost data directory to a moment, and stops the server again.
