@@ -44,9 +44,10 @@ ops-check: build ## the long ones: image, Compose drill, Helm on a real control 
 	@tools/deps.sh infra
 	@infra/drill.sh
 
-drill: build ## lose all volumes under load, and restore them to a second before (a quarter of an hour)
+drill: build ## lose all volumes under load and restore them to a second before; lose a region (a quarter of an hour)
 	@tools/deps.sh drill
 	@go run ./tests/drill -orders 100000
+	@go run ./tests/drill -regions
 
 chaos: deps ## stop each service of a split souk at every failpoint of the checkout (some minutes)
 	@SOUK_TEST_CHAOS=1 go run ./tools/testenv -- go test -count=1 -timeout 30m -run 'Crash|Kill|Outage|Restart' -v ./tests/e2e

@@ -5,6 +5,7 @@
 //
 //	go run ./tests/drill                   # 2,000 orders before the load
 //	go run ./tests/drill -orders 100000    # what make drill does
+//	go run ./tests/drill -regions          # lose a region, fail over to its standby, and go back
 //
 // It needs pgBackRest and PostgreSQL's programs (tools/deps.sh drill), and ends by itself.
 package main
@@ -28,11 +29,12 @@ func main() {
 		"how long souk sells after the full backup until the volumes are lost",
 	)
 	binary := flag.String("souk", "bin/souk", "the program")
+	regions := flag.Bool("regions", false, "fail over to a second region, and go back, instead")
 	keep := flag.Bool("keep", false, "keep the drill's folder")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	if err := run(ctx, *binary, *orders, *load, *keep); err != nil {
+	if err := run(ctx, *binary, *orders, *load, *regions, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "drill:", err)
 		cancel()
 		os.Exit(1) //nolint:gocritic // everything has been stopped
@@ -47,7 +49,7 @@ func (l *laps) done(format string, args ...any) {
 	l.from = time.Now()
 }
 
-func run(ctx context.Context, binary string, orders int, load time.Duration, keep bool) (err error) {
+func run(ctx context.Context, binary string, orders int, load time.Duration, regions, keep bool) (err error) {
 	dir, err := os.MkdirTemp("", "souk-drill-")
 	if err != nil {
 		return err
@@ -67,6 +69,9 @@ func run(ctx context.Context, binary string, orders int, load time.Duration, kee
 	}
 	d := &drill{dir: dir, souk: &souk{binary: binary, dir: filepath.Join(dir, "souk")}, laps: &laps{from: time.Now()}}
 	defer d.stop()
+	if regions {
+		return d.regions(ctx, orders, load)
+	}
 	return d.run(ctx, orders, load)
 }
 
