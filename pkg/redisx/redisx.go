@@ -92,7 +92,8 @@ func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 	}
 	client, err := rueidis.NewClient(opt)
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Unavailable, "redis at %s does not answer", cfg.Where()).WithRetryAfter(retryAfter)
+		return nil, errs.Wrap(err, errs.Unavailable, "redis at %s does not answer", cfg.Where()).
+			WithRetryAfter(retryAfter)
 	}
 	if err := Ping(ctx, client); err != nil {
 		client.Close()
