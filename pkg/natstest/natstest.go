@@ -7,6 +7,9 @@ package natstest
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -51,6 +54,27 @@ func Start(t testing.TB, o natsserver.Options) *natsserver.Server {
 		}
 	})
 	return s
+}
+
+// Cluster starts a cluster of three servers with the same password, named n0, n1 and n2. It returns before they have
+// elected a leader; until then, and until all have met, requests for streams with three replicas fail.
+func Cluster(t testing.TB) []*natsserver.Server {
+	t.Helper()
+	ports, free := make([]int, 3), make([]net.Listener, 3)
+	for i := range ports {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		free[i], ports[i] = l, l.Addr().(*net.TCPAddr).Port
+	}
+	password, nodes := rand.Text(), make([]*natsserver.Server, 3)
+	for i := range nodes {
+		require.NoError(t, free[i].Close())
+		nodes[i] = Start(t, natsserver.Options{
+			StoreDir: t.TempDir(), NoSync: true, Password: password,
+			Cluster: &natsserver.Cluster{Node: fmt.Sprintf("n%d", i), Port: ports[i], Ports: ports},
+		})
+	}
+	return nodes
 }
 
 // Conn starts a server for this test and connects to it in process.

@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -51,6 +52,9 @@ type harness struct {
 	nats  *natsserver.Server
 	nc    *nats.Conn
 	js    jetstream.JetStream
+
+	streams outbox.Streams
+	urls    string // of a cluster; empty: nats alone
 }
 
 func setup(t testing.TB) *harness {
@@ -65,7 +69,8 @@ func setup(t testing.TB) *harness {
 func (h *harness) connect() {
 	h.t.Helper()
 	closed := make(chan struct{})
-	nc, err := nats.Connect(h.nats.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+	urls := cmp.Or(h.urls, h.nats.URL())
+	nc, err := nats.Connect(urls, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(h.t, err)
 	h.t.Cleanup(func() {
@@ -120,7 +125,7 @@ func (h *harness) run(r runnable) (stop func()) {
 	if c, ok := r.(*outbox.Consumer); ok {
 		durables = append(durables, c.Durable())
 	}
-	provisioner := outbox.NewProvisioner(h.js, outbox.Streams{}, durables, zap.NewNop(), nil)
+	provisioner := outbox.NewProvisioner(h.js, h.streams, durables, zap.NewNop(), nil)
 	go func() { done <- provisioner.Run(ctx) }()
 	go func() { done <- r.Run(ctx) }()
 	stopped := false

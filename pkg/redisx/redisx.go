@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,10 +21,19 @@ import (
 // retryAfter is the RetryAfter of errors while Redis is down.
 const retryAfter = time.Second
 
+// topologyRefresh is how often the sentinels are asked for the primary, in case their message of a failover was missed.
+const topologyRefresh = 5 * time.Second
+
 // Config configures the connection to Redis.
 type Config struct {
 	// Addr is host:port, or the path of a unix socket (anything with a slash).
 	Addr string `yaml:"addr"`
+	// Sentinels are the addresses of Redis Sentinel, host:port each, instead of Addr. Empty: no Sentinel.
+	Sentinels []string `yaml:"sentinels"`
+	// Master is the name by which the sentinels know the primary. Set if and only if Sentinels is.
+	Master string `yaml:"master"`
+	// SentinelPassword is the password of the sentinels. Empty means that they require none.
+	SentinelPassword string `yaml:"sentinel_password"`
 	// Username and Password are the credentials. Empty means that Redis requires none.
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
@@ -51,7 +61,11 @@ func Default() Config {
 // Errors: invalid_argument.
 func (c *Config) Validate() error {
 	switch {
-	case c.Addr == "":
+	case (len(c.Sentinels) > 0) != (c.Master != ""):
+		return errs.InvalidField("master", "sentinels and master belong together")
+	case len(c.Sentinels) > 0 && c.Addr != "":
+		return errs.InvalidField("addr", "must be empty with sentinels, which name the primary's address")
+	case c.Addr == "" && len(c.Sentinels) == 0:
 		return errs.InvalidField("addr", "must be host:port or the path of a unix socket")
 	case c.DialTimeout < 0 || c.Timeout < 0:
 		return errs.InvalidField("timeout", "must not be negative")
@@ -78,13 +92,22 @@ func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 	}
 	client, err := rueidis.NewClient(opt)
 	if err != nil {
-		return nil, errs.Wrap(err, errs.Unavailable, "redis at %s does not answer", cfg.Addr).WithRetryAfter(retryAfter)
+		return nil, errs.Wrap(err, errs.Unavailable, "redis at %s does not answer", cfg.Where()).
+			WithRetryAfter(retryAfter)
 	}
 	if err := Ping(ctx, client); err != nil {
 		client.Close()
 		return nil, err
 	}
 	return client, nil
+}
+
+// Where names the servers for messages: the address, or the primary's name and the sentinels.
+func (c *Config) Where() string {
+	if len(c.Sentinels) > 0 {
+		return c.Master + " of the sentinels " + strings.Join(c.Sentinels, ", ")
+	}
+	return c.Addr
 }
 
 // Ping checks that Redis answers.
@@ -126,12 +149,19 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 		}
 		return opt, nil
 	}
-	host, _, err := net.SplitHostPort(cfg.Addr)
-	if err != nil {
-		return opt, errs.InvalidField("addr", "must be host:port or the path of a unix socket, not %q", cfg.Addr)
+	if len(cfg.Sentinels) == 0 {
+		if _, _, err := net.SplitHostPort(cfg.Addr); err != nil {
+			return opt, errs.InvalidField("addr", "must be host:port or the path of a unix socket, not %q", cfg.Addr)
+		}
+	}
+	for _, addr := range cfg.Sentinels {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return opt, errs.InvalidField("sentinels", "must be host:port each, not %q", addr)
+		}
 	}
 	if cfg.TLS {
-		opt.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
+		// A connection expects the name of the host that it dials.
+		opt.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 		if cfg.CAFile != "" {
 			pem, err := os.ReadFile(cfg.CAFile)
 			if err != nil {
@@ -141,6 +171,14 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 			if !opt.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
 				return opt, errs.InvalidField("ca_file", "%s holds no certificate", cfg.CAFile)
 			}
+		}
+	}
+	if len(cfg.Sentinels) > 0 {
+		opt.InitAddress = slices.Clone(cfg.Sentinels)
+		opt.Sentinel = rueidis.SentinelOption{
+			MasterSet: cfg.Master, Password: cfg.SentinelPassword, ClientName: opt.ClientName,
+			Dialer: opt.Dialer, TLSConfig: opt.TLSConfig,
+			TopologyRefreshInterval: topologyRefresh,
 		}
 	}
 	return opt, nil

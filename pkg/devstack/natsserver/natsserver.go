@@ -40,6 +40,18 @@ type Options struct {
 	Logger *zap.Logger
 	// Callout, if not nil, lets a client decide who else connects. User and Password are that client's.
 	Callout *Callout
+	// Cluster, if not nil, makes the server a node of a cluster.
+	Cluster *Cluster
+}
+
+// Cluster places a server in a cluster on loopback.
+type Cluster struct {
+	// Node is the server's name. It is unique in the cluster.
+	Node string
+	// Port is the server's port for the other nodes.
+	Port int
+	// Ports are those of all nodes.
+	Ports []int
 }
 
 // Callout sets up NATS's auth callout.
@@ -112,6 +124,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		opts.Users = []*server.User{{Username: o.User, Password: o.Password}}
 		opts.Username, opts.Password = "", ""
 		opts.AuthCallout = &server.AuthCallout{Issuer: c.Issuer, XKey: c.Box, AuthUsers: []string{o.User}}
+	}
+	if c := o.Cluster; c != nil {
+		opts.ServerName = c.Node
+		opts.Cluster = server.ClusterOpts{Name: "souk", Host: opts.Host, Port: c.Port}
+		for _, port := range c.Ports {
+			opts.Routes = append(opts.Routes,
+				&url.URL{Scheme: "nats", Host: net.JoinHostPort(opts.Host, strconv.Itoa(port))})
+		}
 	}
 	if err := portFree(ctx, opts); err != nil {
 		return nil, err

@@ -243,12 +243,12 @@ func examineSagas(ctx context.Context, service string, pool *pgxpool.Pool) diagn
 
 func examineRedis(ctx context.Context, s *Souk) diagnosis {
 	if s.redisErr != nil {
-		return diagnosis{"Redis", explain.Error(s.redisErr), "set redis.addr in the configuration"}
+		return diagnosis{"Redis", explain.Error(s.redisErr), "set redis.addr or redis.sentinels in the configuration"}
 	}
 	began := time.Now()
 	client, err := redisx.Open(ctx, s.redis)
 	if err != nil {
-		return diagnosis{"Redis", explain.Error(err), "is Redis running at " + s.redis.Addr + "?"}
+		return diagnosis{"Redis", explain.Error(err), "is Redis running at " + s.redis.Where() + "?"}
 	}
 	client.Close()
 	return diagnosis{
