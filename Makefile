@@ -40,6 +40,10 @@ infra-check: deps ## the quick checks of images, Compose, Kubernetes, Terraform,
 	@tools/deps.sh infra
 	@infra/check.sh
 
+infra-ci: deps # the part of infra-check that CI has time for
+	@tools/deps.sh infra
+	@infra/check.sh --ci
+
 ops-check: build ## the long ones: image, Compose drill, Helm on a real control plane, OpenTofu, collector (cold: an hour)
 	@tools/deps.sh infra
 	@infra/drill.sh
@@ -86,6 +90,6 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 	@go tool pprof -proto -output cmd/souk/default.pgo bin/profiles/*.pprof
 
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
-test race cover ferretdb pooled drill infra-check ops-check chaos lint client-test: export GOFLAGS += -pgo=off
+test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check ops-check chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos generate sqlc format lint api client client-test bench profile

@@ -116,8 +116,9 @@ step "6 nodes in 3 zones, $(kubectl get crd -o name | wc -l) CustomResourceDefin
 apply -f infra/k8s/base/namespace.yaml
 apply -f infra/k8s/base -f infra/k8s/databases/evaluation -f infra/k8s/nats/evaluation.yaml -f infra/k8s/services \
   -f infra/k8s/monitoring/souk.yaml
+objects=$(wc -l <"$run/apply.out")
 apply -f <(sed -n '1,/^---$/p' infra/k8s/databases/production/backup.yaml)
-step "plain manifests: $(wc -l <"$run/apply.out") objects applied by strict server-side apply, no warning"
+step "plain manifests: $((objects + $(wc -l <"$run/apply.out"))) objects applied by strict server-side apply, no warning"
 for object in $(kubectl -n souk get deployments,statefulsets -o name); do
   kubectl -n souk rollout status "$object" --timeout=120s >"$run/rollout.out" 2>&1 || fail "$object" "$run/rollout.out"
 done
