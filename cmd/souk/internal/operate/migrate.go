@@ -6,6 +6,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"souk/pkg/errs"
 	"souk/pkg/migration"
 	"souk/pkg/module"
 )
@@ -44,6 +45,12 @@ func (s *Souk) migrate(ctx context.Context, w io.Writer, what string, m module.M
 		}
 	case "down":
 		own := sets[len(sets)-1]
+		if state, err := migration.Status(ctx, url, own.Name, own.FS); err != nil {
+			return err
+		} else if state.Version > state.Latest {
+			return errs.New(errs.Conflict, "its schema is at %d, and this souk has migrations up to %d only: take it back "+
+				"with the souk that brought it there", state.Version, state.Latest)
+		}
 		if err := migration.DownSteps(ctx, url, own.Name, own.FS, 1); err != nil {
 			return err
 		}

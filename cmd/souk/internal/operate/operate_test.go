@@ -282,6 +282,18 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// A souk of the release before has no file of the migration that it would take back.
+func TestMigrateDownRefusesANewerSchema(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	_, err := h.pool(t, "order").Exec(t.Context(), `update schema_migrations_order set version = 99`)
+	require.NoError(t, err)
+	s, err := Open(Source{Config: h.config, Modules: modules})
+	require.NoError(t, err)
+	err = s.Migrate(t.Context(), io.Discard, "down", "order")
+	require.ErrorContains(t, err, "order: its schema is at 99")
+}
+
 func TestServicesOfOneProcessAreReadFromItsMetrics(t *testing.T) {
 	t.Parallel()
 	const metrics = `# TYPE rpc_server_requests_total counter
