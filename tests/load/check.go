@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,19 +31,34 @@ func (s *souk) check(ctx context.Context, acknowledged *placed) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	confirmed, orders := map[string]bool{}, map[string]int{}
-	var order, email, status string
-	if _, err := pgx.ForEachRow(rows, []any{&order, &email, &status}, func() error {
-		if status == "confirmed" {
-			confirmed[order] = true
-			orders[email]++
-		}
-		return nil
-	}); err != nil {
+	there, err := pgx.CollectRows(rows, pgx.RowToStructByPos[order])
+	if err != nil {
 		return "", err
 	}
+	if err := acknowledged.compare(there); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(
+		"souk verify is clean; %d acknowledged orders are there, each once",
+		len(acknowledged.orders),
+	), nil
+}
+
+// order is a row of the order service's database.
+type order struct{ ID, Email, Status string }
+
+// compare returns an error unless each acknowledged order is among those that are there, confirmed, and no customer has
+// a second one.
+func (p *placed) compare(there []order) error {
+	confirmed, orders := map[string]bool{}, map[string]int{}
+	for _, o := range there {
+		if o.Status == "confirmed" {
+			confirmed[o.ID] = true
+			orders[o.Email]++
+		}
+	}
 	var missing, twice []string
-	for order, email := range acknowledged.orders {
+	for order, email := range p.orders {
 		if !confirmed[order] {
 			missing = append(missing, order)
 		}
@@ -50,15 +66,11 @@ func (s *souk) check(ctx context.Context, acknowledged *placed) (string, error) 
 			twice = append(twice, email)
 		}
 	}
-	if len(missing)+len(twice) > 0 {
-		return "", fmt.Errorf("of %d acknowledged orders %d are not there, and %d customers have several: %s",
-			len(acknowledged.orders), len(missing), len(twice),
-			strings.Join(append(missing, twice...)[:min(5, len(missing)+len(twice))], ", "))
+	if wrong := slices.Concat(missing, twice); len(wrong) > 0 {
+		return fmt.Errorf("of %d acknowledged orders %d are not there, and %d customers have several: %s",
+			len(p.orders), len(missing), len(twice), strings.Join(wrong[:min(5, len(wrong))], ", "))
 	}
-	return fmt.Sprintf(
-		"souk verify is clean; %d acknowledged orders are there, each once",
-		len(acknowledged.orders),
-	), nil
+	return nil
 }
 
 func awaitSagas(ctx context.Context, conn *pgx.Conn) error {

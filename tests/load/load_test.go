@@ -179,6 +179,20 @@ func TestBrokenObjectivesAreNamed(t *testing.T) {
 	require.Contains(t, broken, "1 visitors were turned away")
 }
 
+func TestAcknowledgedOrdersMustBeThereOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlaced()
+	p.add("ord_1", "ana")
+	p.add("ord_2", "rui")
+	there := []order{{"ord_1", "ana", "confirmed"}, {"ord_2", "rui", "confirmed"}, {"ord_3", "rui", "cancelled"}}
+	require.NoError(t, p.compare(there))
+	require.ErrorContains(t, p.compare(there[:1]), "1 are not there, and 0 customers have several: ord_2")
+	there[2].Status = "confirmed"
+	require.ErrorContains(t, p.compare(there), "0 are not there, and 1 customers have several: rui")
+	there[0].Status = "pending"
+	require.ErrorContains(t, p.compare(there), "1 are not there")
+}
+
 func TestReportFailsWithWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder

@@ -60,7 +60,7 @@ func main() {
 	flag.Float64Var(&o.rate, "rate", 0, "customers a second of the plan, instead of half of the measured capacity")
 	flag.DurationVar(&o.soak, "soak", 10*time.Minute, "how long soak takes")
 	flag.StringVar(&services, "restart", "", "services to restart, with commas; default: all")
-	flag.IntVar(&o.rounds, "rounds", 1, "how often all of them are restarted")
+	flag.IntVar(&o.rounds, "rounds", 1, "how often they are restarted, or replicas are compared")
 	flag.StringVar(&o.binary, "binary", "", "the program; default: bin/souk, built from this tree")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data directory")
 	flag.Parse()
@@ -152,7 +152,7 @@ func runPart(ctx context.Context, o options, part string, r *report) (err error)
 	case "cost":
 		err = p.cost(ctx)
 	case "replicas":
-		err = p.replicas(ctx)
+		err = p.replicas(ctx, o.rounds)
 	case "soak":
 		err = p.soak(ctx, max(o.rate, 1), o.soak)
 	default:

@@ -28,9 +28,9 @@ type times struct {
 // The plan's stages are 2 minutes to 100 users, 5 minutes, 2 minutes to 200 users, 5 minutes.
 var (
 	full = times{
-		step: 10 * time.Second, ramp: 30 * time.Second, level: 90 * time.Second, browse: 30 * time.Second,
+		step: 8 * time.Second, ramp: 20 * time.Second, level: 60 * time.Second, browse: 20 * time.Second,
 		sale: 20 * time.Second, pause: 2 * time.Second, think: 1, first: 6, growth: 1.25,
-		costTime: 30 * time.Second, costRate: 15, browseRate: 60,
+		costTime: 30 * time.Second, costRate: 16, browseRate: 60,
 	}
 	short = times{
 		step: 4 * time.Second, ramp: 3 * time.Second, level: 6 * time.Second, browse: 5 * time.Second,
