@@ -54,7 +54,10 @@ func (p *phases) cost(ctx context.Context) error {
 func (p *phases) idle(ctx context.Context) (*used, error) {
 	p.client.recorder.take()
 	wait(ctx, settleTime)
-	idle, err := p.measure(ctx, nil, func() error { return ctx.Err() })
+	idle, err := p.measure(ctx, nil, func() error {
+		wait(ctx, settleTime)
+		return ctx.Err()
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func (s *souk) connections(ctx context.Context) (map[string]int, error) {
 	}
 	defer conn.Close(ctx) //nolint:errcheck // it has only read
 	rows, err := conn.Query(ctx, `select datname, count(*)::int from pg_stat_activity
-		where backend_type = 'client backend' and pid <> pg_backend_pid() group by datname`)
+		where datname is not null and pid <> pg_backend_pid() group by datname`)
 	if err != nil {
 		return nil, err
 	}
