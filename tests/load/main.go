@@ -179,7 +179,7 @@ func (p *phases) everything(ctx context.Context, o options) error {
 			return err
 		}
 		rate = capacity / 2
-		p.report.step("capacity: %.1f customers/s with 13 requests each; the plan goes to half of it", capacity)
+		p.report.step("capacity: %.1f customers/s with 12 requests each; the plan goes to half of it", capacity)
 	}
 	during := func(context.Context) error { return nil }
 	if p.souk.split {
