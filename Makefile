@@ -84,6 +84,9 @@ client-test: deps build ## test the TypeScript client against a souk dev
 bench: deps build ## measure and print the table of docs/benchmarks/figures.md
 	@go run ./tests/bench
 
+load: deps build ## load with planned arrivals, up to half of the capacity, while every service is restarted (12 minutes)
+	@go run ./tests/load
+
 profile: deps build ## measure, and keep the profiles that the compiler optimizes souk for (ADR 0012)
 	@rm -rf bin/profiles
 	@go run ./tests/bench -only get,list,get-cached,cart,search,checkout,hot -profile bin/profiles
@@ -92,4 +95,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos generate sqlc format lint api client client-test bench profile
+.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos generate sqlc format lint api client client-test bench load profile

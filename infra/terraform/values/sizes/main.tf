@@ -1,7 +1,7 @@
 # Sizes of one environment, computed from the orders of a day. No provider: tested by `tofu test`.
 #
-# The costs are measured: docs/benchmarks/figures.md, with --split, 16 at once, plus the 37 % that notifications by
-# jobs and webhooks added on 2026-11-30. They are processor time of an x86 core; Graviton is not measured.
+# The costs are measured: a whole purchase with its mails at 16 a second (docs/capacity.md), reads and searches with
+# --split, 16 at once (docs/benchmarks/figures.md). They are processor time of an x86 core; Graviton is not measured.
 terraform {
   required_version = ">= 1.10"
 }
@@ -9,7 +9,7 @@ terraform {
 locals {
   # Microseconds of a processor for each request, in souk's processes and in PostgreSQL.
   cost = {
-    checkout = { souk = 4060, database = 2930 }
+    checkout = { souk = 33150, database = 23580 }
     read     = { souk = 274, database = 4 } # a list of 20, response cache off
     search   = { souk = 623, database = 1143 }
   }

@@ -125,9 +125,9 @@ variable "burstable" {
 }
 
 variable "bytes_per_order" {
-  description = "Bytes on disk of an order in the databases of its group, indexes and events included."
+  description = "Bytes that an order leaves on disk for storage_days in the databases of its group: docs/capacity.md."
   type        = number
-  default     = 25000
+  default     = 10000
 
   validation {
     condition     = var.bytes_per_order > 0

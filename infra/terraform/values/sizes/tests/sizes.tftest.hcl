@@ -19,7 +19,7 @@ run "a_shop_of_200000_orders_a_day" {
   }
   assert {
     # 11.57 checkouts, 2,315 reads and 116 searches a second
-    condition     = floor(output.cores.souk * 100) == 150 && floor(output.cores.database * 100) == 35
+    condition     = floor(output.cores.souk * 100) == 218 && floor(output.cores.database * 100) == 82
     error_message = "the cores are ${jsonencode(output.cores)}"
   }
   assert {
@@ -31,7 +31,7 @@ run "a_shop_of_200000_orders_a_day" {
     error_message = "the databases are ${jsonencode(output.databases)}"
   }
   assert {
-    condition     = output.databases.checkout.storage_gib == 420 && output.databases.people.storage_gib == 210
+    condition     = output.databases.checkout.storage_gib == 168 && output.databases.people.storage_gib == 100
     error_message = "the databases are ${jsonencode(output.databases)}"
   }
   assert {
@@ -81,11 +81,11 @@ run "ten_times_the_orders" {
   }
 
   assert {
-    condition     = output.databases.checkout.class == "db.m7g.xlarge" && output.redis.type == "cache.r7g.8xlarge"
+    condition     = output.databases.checkout.class == "db.m7g.4xlarge" && output.redis.type == "cache.r7g.8xlarge"
     error_message = "the sizes are ${jsonencode(output.databases)} and ${jsonencode(output.redis)}"
   }
   assert {
-    condition     = output.nodes.min == 8
+    condition     = output.nodes.min == 10
     error_message = "the nodes are ${jsonencode(output.nodes)}"
   }
 }
