@@ -30,9 +30,11 @@ func start(t testing.TB, mode string, env []string, flags ...string) *souk {
 	s := &souk{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), args: args, env: env}
 	s.url = "http://" + s.addr
 	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Logf("souk printed:\n%s\nlast log lines:\n%s", s.output, s.lastLogs(40))
+		if s.process != nil { // nil if the start failed before
+			s.stop()
+			if t.Failed() {
+				t.Logf("souk printed:\n%s\nlast log lines:\n%s", s.output, s.lastLogs(40))
+			}
 		}
 		_ = os.RemoveAll(dir) // only a temporary directory would remain
 	})
