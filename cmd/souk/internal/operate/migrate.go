@@ -6,7 +6,6 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"souk/pkg/errs"
 	"souk/pkg/migration"
 	"souk/pkg/module"
 )
@@ -48,7 +47,7 @@ func (s *Souk) migrate(ctx context.Context, w io.Writer, what string, m module.M
 		if state, err := migration.Status(ctx, url, own.Name, own.FS); err != nil {
 			return err
 		} else if state.Version > state.Latest {
-			return errs.New(errs.Conflict, "its schema is at %d, and this souk has migrations up to %d only: take it back "+
+			return fmt.Errorf("its schema is at %d, and this souk has migrations up to %d only: take it back "+
 				"with the souk that brought it there", state.Version, state.Latest)
 		}
 		if err := migration.DownSteps(ctx, url, own.Name, own.FS, 1); err != nil {
