@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions of the labs. Source it in a shell whose working directory has the data directory .souk of a running souk dev.
 API=${API:-http://127.0.0.1:8080}
 JSON='Content-Type: application/json'
