@@ -33,6 +33,8 @@ type PostgresOptions struct {
 	Temporary bool
 	// Restart starts the server again when it ends unexpectedly.
 	Restart bool
+	// StandbyOf is a Temporary server of which this one, also Temporary, is to be a streaming replica.
+	StandbyOf *Postgres
 	// BinDir holds initdb and postgres. If empty, StartPostgres searches for them.
 	BinDir string
 	// Logger logs unexpected ends and restarts. If nil, they are not logged.

@@ -79,6 +79,9 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	if err := ownedDir(fresh, p.as); err != nil {
 		return fmt.Errorf("make the cluster: %w", err)
 	}
+	if p.o.StandbyOf != nil {
+		return p.copyPrimary(ctx, fresh)
+	}
 	locale := "C.UTF-8"
 	if runtime.GOOS == "darwin" {
 		locale = "en_US.UTF-8"
@@ -102,10 +105,27 @@ func (p *Postgres) initdb(ctx context.Context) error {
 		}
 		args = append(args, "--auth=scram-sha-256", "--pwfile="+passwordFile)
 	}
-	cmd := exec.CommandContext(ctx, p.bin.initdb, args...)
+	return p.fill(ctx, fresh, p.bin.initdb, args...)
+}
+
+// copyPrimary makes the cluster a copy of its primary's, which follows it from there on.
+func (p *Postgres) copyPrimary(ctx context.Context, fresh string) error {
+	from := p.o.StandbyOf
+	initdb, err := filepath.EvalSymlinks(p.bin.initdb) // only some of the programs may be linked into PATH
+	if err != nil {
+		return fmt.Errorf("make the cluster: %w", err)
+	}
+	return p.fill(ctx, fresh, filepath.Join(filepath.Dir(initdb), "pg_basebackup"),
+		"--host="+from.socketDir, "--port="+strconv.Itoa(from.port), "--username="+superuser, "--pgdata="+fresh,
+		"--wal-method=stream", "--checkpoint=fast", "--no-sync", "--write-recovery-conf")
+}
+
+// fill runs a program that fills the folder of a new cluster, and gives the folder its name.
+func (p *Postgres) fill(ctx context.Context, fresh, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env, cmd.Dir, cmd.SysProcAttr = serverEnv(), "/", &syscall.SysProcAttr{Credential: p.as}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(program), err, bytes.TrimSpace(out))
 	}
 	if err := os.Rename(fresh, p.data); err != nil {
 		return fmt.Errorf("make the cluster: %w", err)

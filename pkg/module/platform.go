@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,6 +20,7 @@ import (
 
 	"souk/gen/go/souk/services"
 	"souk/pkg/breaker"
+	"souk/pkg/chore"
 	"souk/pkg/clock"
 	"souk/pkg/config"
 	"souk/pkg/document"
@@ -52,6 +54,7 @@ type Platform struct {
 
 	mu    sync.Mutex
 	pool  *pgxpool.Pool
+	stale *postgres.Replica // nil: the module's database has no replica, or the module does not read from it
 	conn  grpc.ClientConnInterface
 	relay *outbox.Relay
 	mongo *document.Mongo // nil: documents are in PostgreSQL, or the module has none
@@ -181,17 +184,9 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		pool, err := postgres.Open(
-			ctx,
-			postgres.Config{
-				URL:             url,
-				Tracer:          postgres.Measure(queries),
-				MaxConns:        p.shared.postgres.MaxConns,
-				ByKey:           !p.scans,
-				Pooled:          p.shared.postgres.Pooled,
-				ApplicationName: "souk-" + p.name,
-			},
-		)
+		cfg := p.postgresConfig(url)
+		cfg.Tracer, cfg.Pooled = postgres.Measure(queries), p.shared.postgres.Pooled
+		pool, err := postgres.Open(ctx, cfg)
 		if err != nil {
 			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
 		}
@@ -203,6 +198,61 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		p.pool = pool
 	}
 	return p.pool, nil
+}
+
+func (p *Platform) postgresConfig(url string) postgres.Config {
+	return postgres.Config{
+		URL: url, MaxConns: p.shared.postgres.MaxConns, ByKey: !p.scans, ApplicationName: "souk-" + p.name,
+	}
+}
+
+// Replica opens the replica of the module's own database; nil if postgres.replicas has none. It polls as long as the
+// module runs.
+func (p *Platform) Replica(ctx context.Context) (*postgres.Replica, error) {
+	url := p.shared.postgres.ReplicaURL(p.name)
+	if url == "" {
+		return nil, nil //nolint:nilnil // documented
+	}
+	primary, err := p.Postgres(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stale == nil {
+		reads, err := metric.Register(p.metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "postgres_replica_read_total",
+			Help: "Reads that may be out of date, by what served them and, if it was the primary, why.",
+		}, []string{"source"}))
+		if err != nil {
+			return nil, err
+		}
+		replica, err := postgres.OpenReplica(ctx, primary, postgres.ReplicaConfig{
+			Config:       p.postgresConfig(url),
+			MaxStaleness: p.shared.postgres.MaxStaleness,
+			Served:       func(source string) { reads.WithLabelValues(source).Inc() },
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open the replica of the database of %s: %w", p.name, err)
+		}
+		p.shared.onClose(replica.Close)
+		if err := p.metrics.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postgres_replica_lag_seconds",
+			Help: "Age of the newest state that the replica is known to have; 0 to 2 s is none.",
+		}, func() float64 { return replica.Lag().Seconds() })); err != nil {
+			return nil, fmt.Errorf("metrics of the replica of the database of %s: %w", p.name, err)
+		}
+		p.stale = replica
+	}
+	return p.stale, nil
+}
+
+// watchReplica polls the replica.
+func (p *Platform) watchReplica() Runnable {
+	return Func(chore.Chore{
+		Name: "watch the replica", Every: postgres.ReplicaPoll, Logger: p.logger,
+		Pass: func(ctx context.Context, _ time.Time) (int, error) { return 0, p.stale.Poll(ctx) },
+	}.Run)
 }
 
 // Reach returns nil if a process serves the RPCs of a service.

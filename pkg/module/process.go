@@ -267,6 +267,9 @@ func (p *process) start(ctx, base context.Context, m Module, failed chan<- *runn
 	if platform.mongo != nil {
 		run = Group(platform.mongo, run)
 	}
+	if platform.stale != nil {
+		run = Group(platform.watchReplica(), run)
+	}
 	r := &running{name: m.Name, run: run, schema: platform.checkSchema, done: make(chan struct{})}
 	if len(platform.server.Methods()) > 0 {
 		transport, err := p.shared.transport()

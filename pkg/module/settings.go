@@ -18,6 +18,7 @@ import (
 	"souk/pkg/document"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/postgres"
 	"souk/pkg/rpc"
 )
 
@@ -46,14 +47,24 @@ type PostgresConfig struct {
 	MaxConns int32 `yaml:"max_conns"`
 	// Pooled: the URLs are those of a pooler in transaction mode; see [postgres.Config]. Default: false.
 	Pooled bool `yaml:"pooled"`
+	// Replicas are patterns of the URLs of streaming replicas, by service name; see [postgres.ReplicaConfig]. Only the
+	// product service reads from one.
+	Replicas map[string]string `yaml:"replicas"`
+	// MaxStaleness is how old what is read from a replica may be. Default: 5 s; from 3 s to 1 min.
+	MaxStaleness time.Duration `yaml:"max_staleness"`
 }
 
-func defaultPostgres() PostgresConfig { return PostgresConfig{MaxConns: 10} }
+func defaultPostgres() PostgresConfig {
+	return PostgresConfig{MaxConns: 10, MaxStaleness: 5 * time.Second}
+}
 
 // Validate checks the configuration.
 func (c PostgresConfig) Validate() error {
 	if c.MaxConns < 1 {
 		return errors.New("max_conns: must be at least 1")
+	}
+	if c.MaxStaleness < postgres.MinStaleness || c.MaxStaleness > postgres.MaxStaleness {
+		return errors.New("max_staleness: must be from 3s to 1m")
 	}
 	return nil
 }
@@ -71,6 +82,11 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 		)
 	}
 	return fill(pattern, service, c.Passwords[service]), nil
+}
+
+// ReplicaURL returns the URL of the replica of a service's database; "": it has none.
+func (c PostgresConfig) ReplicaURL(service string) string {
+	return fill(c.Replicas[service], service, c.Passwords[service])
 }
 
 // DocumentsConfig says where the services keep documents.

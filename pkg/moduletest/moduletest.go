@@ -105,6 +105,17 @@ func Redis(addr string) Option {
 	return func(s *Service) { s.tree["redis"] = map[string]any{"addr": addr} }
 }
 
+// Postgres gives the service a database of the test instead of one of its own, with a replica; "": none.
+func Postgres(url, replica string, maxStaleness time.Duration) Option {
+	return func(s *Service) {
+		section := map[string]any{"url": url, "max_staleness": maxStaleness.String()}
+		if replica != "" {
+			section["replicas"] = map[string]any{s.module.Name: replica}
+		}
+		s.tree["postgres"] = section
+	}
+}
+
 // Documents keeps the service's documents in the MongoDB with the URL.
 func Documents(url string) Option {
 	return func(s *Service) { s.tree["documents"] = map[string]any{"url": url} }
@@ -131,17 +142,16 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	for _, o := range opts {
 		o(s)
 	}
-	if sets := m.Sets(); len(sets) > 0 {
+	if replicated, ok := s.tree["postgres"].(map[string]any); ok {
+		s.openPool(replicated["url"].(string)) //nolint:forcetypeassert // by the option
+	} else if sets := m.Sets(); len(sets) > 0 {
 		url := pgtest.URL(t, sets...)
 		s.tree["postgres"] = map[string]any{"url": url}
 		if os.Getenv("SOUK_TEST_POOLED") != "" {
 			require.NoError(t, postgres.SetForRole(t.Context(), postgres.Config{URL: url, ByKey: !m.Scans}))
 			s.tree["postgres"] = map[string]any{"url": pgtest.Pooler(t, url, 5), "pooled": true}
 		}
-		pool, err := postgres.Open(t.Context(), postgres.Config{URL: url})
-		require.NoError(t, err)
-		t.Cleanup(pool.Close)
-		s.Pool = pool
+		s.openPool(url)
 	}
 	if m.Tables.Outbox || s.tree["rpc"] != nil {
 		server := natstest.Server(t)
@@ -151,6 +161,14 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	}
 	s.run()
 	return s
+}
+
+func (s *Service) openPool(url string) {
+	s.t.Helper()
+	pool, err := postgres.Open(s.t.Context(), postgres.Config{URL: url})
+	require.NoError(s.t, err)
+	s.t.Cleanup(pool.Close)
+	s.Pool = pool
 }
 
 // provision creates the streams and the service's durable consumers, as the natsauth service does.

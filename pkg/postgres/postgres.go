@@ -86,27 +86,52 @@ var (
 //
 // Errors: invalid_argument (the configuration is invalid), unavailable (the server does not answer).
 func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
-	pc, err := pgxpool.ParseConfig(cfg.URL)
+	pc, err := cfg.pool()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := newPool(ctx, pc)
+	if err != nil {
+		return nil, err
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database %s: %w", pc.ConnConfig.Database, Err(err))
+	}
+	return pool, nil
+}
+
+func newPool(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, errs.Wrap(err, errs.Invalid, "the database configuration is wrong")
+	}
+	return pool, nil
+}
+
+// pool returns the configuration of the pool.
+func (c Config) pool() (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Invalid, "the database URL cannot be read")
 	}
-	pc.MaxConns = or(cfg.MaxConns, 10)
-	pc.MinConns = min(cfg.MinConns, pc.MaxConns)
-	pc.MaxConnLifetime = or(cfg.MaxConnLifetime, 30*time.Minute)
+	pc.MaxConns = or(c.MaxConns, 10)
+	pc.MinConns = min(c.MinConns, pc.MaxConns)
+	pc.MaxConnLifetime = or(c.MaxConnLifetime, 30*time.Minute)
 	pc.MaxConnLifetimeJitter = pc.MaxConnLifetime / 10
 	pc.MaxConnIdleTime = 10 * time.Minute
-	pc.ConnConfig.ConnectTimeout = or(cfg.ConnectTimeout, 5*time.Second)
-	pc.ConnConfig.Tracer = cfg.Tracer
+	pc.ConnConfig.ConnectTimeout = or(c.ConnectTimeout, 5*time.Second)
+	pc.ConnConfig.Tracer = c.Tracer
 	pc.ConnConfig.StatementCacheCapacity = preparedStatements
 
 	params := pc.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
-	params["application_name"] = or(cfg.ApplicationName, "souk")
-	if cfg.Pooled {
+	params["application_name"] = or(c.ApplicationName, "souk")
+	if c.Pooled {
 		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		pc.ConnConfig.DescriptionCacheCapacity = preparedStatements
 	} else {
-		maps.Copy(params, cfg.session())
+		maps.Copy(params, c.session())
 	}
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
@@ -114,16 +139,7 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 		})
 		return registerArrays(conn.TypeMap())
 	}
-
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, errs.Wrap(err, errs.Invalid, "the database configuration is wrong")
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("open database %s: %w", pc.ConnConfig.Database, Err(err))
-	}
-	return pool, nil
+	return pc, nil
 }
 
 // session returns the settings of a session that a pooler does not pass on.
