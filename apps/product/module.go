@@ -67,13 +67,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Clock: p.Clock(), LowStock: cfg.LowStock, UnverifiedSell: unverifiedSell.Load,
 		Wake: relay.Wake, Learn: learn.Now,
 	}
+	if opts.Replica, err = p.Replica(ctx); err != nil {
+		return nil, err
+	}
 	var lists *handler.Lists
 	if cfg.CacheTTL > 0 {
 		redis, err := p.Redis(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if opts.Cache, err = repository.NewCache(redis, cfg.CacheTTL, p.Logger(), p.Metrics()); err != nil {
+		opts.Cache, err = repository.NewCache(redis, cfg.CacheTTL, repository.ReadFromPrimary(opts.Replica), p.Logger(),
+			p.Metrics())
+		if err != nil {
 			return nil, err
 		}
 		if cfg.SearchCacheTTL > 0 {

@@ -41,6 +41,7 @@ type harness struct {
 	clock         *clock.Manual
 	shops         *shops
 	client, order productv1.ProductServiceClient // as the gateway and the order service
+	lists         int                            // that titles has asked for
 }
 
 // setup starts the service. Its clock stands still, it has no cache, and nothing expires by itself.

@@ -12,6 +12,7 @@ import (
 
 	"souk/apps/product/internal/domain"
 	"souk/pkg/cache"
+	"souk/pkg/redisx"
 )
 
 // catalogTag is the tag of all lists of products.
@@ -23,12 +24,13 @@ type Cache struct {
 	products *cache.Cache[domain.Document]
 	logger   *zap.Logger
 	ttl      time.Duration
+	lately   time.Duration
 }
 
 // NewCache returns a cache of products. A changed product is dropped at once. If Redis was not reachable then, the
-// product is out of date for at most ttl.
+// product is out of date for at most ttl. For lately, the cache remembers that a product was changed; 0: not at all.
 func NewCache(
-	client rueidis.Client, ttl time.Duration, logger *zap.Logger, metrics prometheus.Registerer,
+	client rueidis.Client, ttl, lately time.Duration, logger *zap.Logger, metrics prometheus.Registerer,
 ) (*Cache, error) {
 	products, err := cache.New(client, cache.Options[domain.Document]{
 		Name: "product", TTL: ttl, Encode: encodeDocument, Decode: decodeDocument, Metrics: metrics,
@@ -36,7 +38,7 @@ func NewCache(
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{client: client, ttl: ttl, logger: logger, products: products}, nil
+	return &Cache{client: client, ttl: ttl, lately: lately, logger: logger, products: products}, nil
 }
 
 // Document returns a product from the cache, or from load.
@@ -65,11 +67,41 @@ func (c *Cache) drop(ctx context.Context, productIDs, tags []string) {
 	for _, productID := range productIDs {
 		tags = append(tags, cache.Tag("product", productID))
 	}
-	err := errors.Join(c.products.Invalidate(ctx, productIDs...), cache.Bump(ctx, c.client, tags...))
+	// First what was changed: a load that begins after its key was dropped must know.
+	err := errors.Join(
+		c.remember(ctx, productIDs),
+		c.products.Invalidate(ctx, productIDs...),
+		cache.Bump(ctx, c.client, tags...),
+	)
 	if err != nil {
 		c.logger.Warn("cache not invalidated; it is out of date for a while", zap.Error(err),
 			zap.Duration("at_most", c.ttl))
 	}
+}
+
+// changedKey is the key that exists for a while after a product was changed.
+func changedKey(productID string) string { return "cache:changed:product:" + productID }
+
+// remember notes that products were changed.
+func (c *Cache) remember(ctx context.Context, productIDs []string) error {
+	if c.lately == 0 || len(productIDs) == 0 {
+		return nil
+	}
+	cmds := make(rueidis.Commands, len(productIDs))
+	for i, productID := range productIDs {
+		cmds[i] = c.client.B().Set().Key(changedKey(productID)).Value("").Px(c.lately).Build()
+	}
+	var all []error
+	for _, r := range c.client.DoMulti(ctx, cmds...) {
+		all = append(all, redisx.Err(r.Error()))
+	}
+	return errors.Join(all...)
+}
+
+// changedLately reports whether a product was changed lately. If Redis cannot be reached, it may have been.
+func (c *Cache) changedLately(ctx context.Context, productID string) bool {
+	n, err := c.client.Do(ctx, c.client.B().Exists().Key(changedKey(productID)).Build()).AsInt64()
+	return err != nil || n > 0
 }
 
 func encodeDocument(d domain.Document) ([]byte, error) {

@@ -52,7 +52,7 @@ func (s *Store) facets(ctx context.Context, st *statement) (*domain.Facets, erro
 		Replace(sqlFacets)
 	f := &domain.Facets{}
 	var stars [4]int64 // matches with at least 1 to 4
-	err := s.query(ctx, st, sql, func(rows pgx.Rows) error {
+	err := st.run(ctx, sql, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var kind, key, name string
 			var bucket int

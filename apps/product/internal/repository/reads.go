@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"souk/apps/product/internal/domain"
 	"souk/apps/product/internal/repository/sqlc"
 	"souk/pkg/batch"
@@ -16,21 +18,17 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Document reads a product, visible or not.
+// Document reads a product, visible or not. It may come from the replica if there is a cache, which knows what was
+// changed lately: a caller sees every change that was committed before, as far as Redis could be reached.
 //
 // Errors: not_found.
 func (s *Store) Document(ctx context.Context, productID string) (domain.Document, error) {
-	load := func(ctx context.Context) (domain.Document, error) {
-		r, err := s.q.Document(ctx, productID)
-		if err != nil {
-			return domain.Document{}, notFound(err)
-		}
-		return domain.Document{Visible: r.Visible, ShopID: r.ShopID, Bytes: r.Doc}, nil
-	}
 	if s.opts.Cache == nil {
-		return load(ctx)
+		return document(ctx, s.q, productID)
 	}
-	return s.opts.Cache.Document(ctx, productID, load)
+	return s.opts.Cache.Document(ctx, productID, func(ctx context.Context) (domain.Document, error) {
+		return s.loadDocument(ctx, productID)
+	})
 }
 
 func notFound(err error) error {
@@ -40,11 +38,15 @@ func notFound(err error) error {
 	return err
 }
 
-// ProductByHandle returns the ID of the product with a handle in a shop, which is given by ID or handle.
+// ProductByHandle returns the ID of the product with a handle in a shop, which is given by ID or handle. It may be out
+// of date, if there is a replica.
 //
 // Errors: not_found.
-func (s *Store) ProductByHandle(ctx context.Context, shop, handle string) (string, error) {
-	productID, err := s.q.ProductByHandle(ctx, sqlc.ProductByHandleParams{Shop: shop, Handle: handle})
+func (s *Store) ProductByHandle(ctx context.Context, shop, handle string) (productID string, err error) {
+	err = s.stale(ctx, func(ctx context.Context, db *pgxpool.Pool) error {
+		productID, err = sqlc.New(db).ProductByHandle(ctx, sqlc.ProductByHandleParams{Shop: shop, Handle: handle})
+		return err
+	})
 	return productID, notFound(err)
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	UnverifiedSell func() bool
 	// Cache is invalidated after each commit that changes products; nil: no cache.
 	Cache *Cache
+	// Replica serves what the public reads of the catalogue, which may then be out of date; nil: the primary does.
+	Replica *postgres.Replica
 	// Wake is called after each commit that may have appended events. It may be nil.
 	Wake func()
 	// Learn is called when so many listings were written that [Store.LearnWords] should run. It may be nil.

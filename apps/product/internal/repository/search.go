@@ -8,10 +8,11 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"souk/apps/product/internal/domain"
+	"souk/apps/product/internal/repository/sqlc"
 	"souk/pkg/id"
-	"souk/pkg/postgres"
 )
 
 // The stages of a search select the products that are then ranked. If a stage finds nothing, the search goes on
@@ -49,17 +50,16 @@ const typoSimilarity = "0.49"
 // minCoverage is the least part of the words' weight, in percent, that a product must have to be found.
 const minCoverage = 30
 
-// Search finds visible products. A page takes one statement, and one more for each stage that finds nothing.
-func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found, error) {
+func (s *Store) search(ctx context.Context, db *pgxpool.Pool, search domain.Search) (domain.Found, error) {
 	if search.Shop != "" && !id.Valid(id.Shop, search.Shop) {
-		shops, err := s.Shops(ctx, nil, []string{search.Shop})
+		shops, err := shops(ctx, sqlc.New(db), nil, []string{search.Shop})
 		if err != nil || len(shops) == 0 {
 			return s.nothing(search), err
 		}
 		search.Shop = shops[0].ID
 	}
 	if strings.TrimSpace(search.Query) == "" {
-		return s.page(ctx, &statement{search: search})
+		return s.page(ctx, &statement{db: db, search: search})
 	}
 	frequencies := s.frequencies()
 	groups := domain.ParseQuery(search.Query, frequencies)
@@ -71,7 +71,7 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 			groups[i].Weight = after.Weights[i]
 		}
 		return s.page(ctx, &statement{
-			search: search, groups: groups, stage: after.Stage, terms: after.Terms, selective: after.Selective,
+			db: db, search: search, groups: groups, stage: after.Stage, terms: after.Terms, selective: after.Selective,
 		})
 	}
 	selective := frequencies.Selective(groups)
@@ -80,7 +80,7 @@ func (s *Store) Search(ctx context.Context, search domain.Search) (domain.Found,
 			continue // it is stageRare
 		}
 		found, err := s.page(ctx, &statement{
-			search: search, groups: groups, stage: stage, terms: frequencies.Terms, selective: selective,
+			db: db, search: search, groups: groups, stage: stage, terms: frequencies.Terms, selective: selective,
 		})
 		if err != nil || len(found.Documents) > 0 {
 			return found, err
@@ -106,7 +106,7 @@ func (s *Store) page(ctx context.Context, st *statement) (domain.Found, error) {
 		return found, err
 	}
 	found.Facets, err = s.facets(ctx, &statement{
-		search: st.search, groups: st.groups, stage: st.stage, selective: st.selective,
+		db: st.db, search: st.search, groups: st.groups, stage: st.stage, selective: st.selective,
 	})
 	return found, err
 }
@@ -123,7 +123,7 @@ func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, er
 	sql := st.page()
 	more := false
 	var last domain.Position
-	err = s.query(ctx, st, sql, func(rows pgx.Rows) error {
+	err = st.run(ctx, sql, func(rows pgx.Rows) error {
 		for rows.Next() {
 			if len(found.Documents) == st.search.PageSize {
 				more = true
@@ -147,30 +147,9 @@ func (s *Store) rows(ctx context.Context, st *statement) (found domain.Found, er
 	return found, nil
 }
 
-// query runs a statement. The statement of a search by words is long, and to plan it for the words of each
-// query costs more than it gains. So it has one generic plan, which uses the index over the words. Otherwise
-// PostgreSQL would underestimate the cost of reading a product's words and scan the whole table.
-func (s *Store) query(ctx context.Context, st *statement, sql string, read func(pgx.Rows) error) error {
-	if len(st.groups) == 0 {
-		rows, err := s.pool.Query(ctx, sql, st.args...)
-		if err != nil {
-			return postgres.Err(err)
-		}
-		defer rows.Close()
-		return postgres.Err(read(rows))
-	}
-	b := &pgx.Batch{}
-	b.Queue(
-		"select set_config('plan_cache_mode', 'force_generic_plan', true),"+
-			" set_config('pg_trgm.word_similarity_threshold', $1, true)",
-		typoSimilarity,
-	)
-	b.Queue(sql, st.args...).Query(read)
-	return postgres.SendBatch(ctx, s.pool, b)
-}
-
 // statement builds the SQL of a search. All input is passed as parameters.
 type statement struct {
+	db     *pgxpool.Pool
 	search domain.Search
 	groups []domain.Group
 	stage  int

@@ -26,15 +26,19 @@ const (
 
 // Shops finds shops among the local copies, by ID or by handle.
 func (s *Store) Shops(ctx context.Context, ids, handles []string) ([]domain.Shop, error) {
-	rows, err := s.q.Shops(ctx, sqlc.ShopsParams{Ids: list(ids), Handles: list(handles)})
+	return shops(ctx, s.q, ids, handles)
+}
+
+func shops(ctx context.Context, q *sqlc.Queries, ids, handles []string) ([]domain.Shop, error) {
+	rows, err := q.Shops(ctx, sqlc.ShopsParams{Ids: list(ids), Handles: list(handles)})
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
-	shops := make([]domain.Shop, len(rows))
+	found := make([]domain.Shop, len(rows))
 	for i, r := range rows {
-		shops[i] = domain.Shop{ID: r.ShopID, Handle: r.Handle, Name: r.Name, Status: r.Status, UpdatedAt: r.UpdatedAt}
+		found[i] = domain.Shop{ID: r.ShopID, Handle: r.Handle, Name: r.Name, Status: r.Status, UpdatedAt: r.UpdatedAt}
 	}
-	return shops, nil
+	return found, nil
 }
 
 // SaveShop stores a local copy of a shop that a call to the shop service returned, unless there is a copy. An
