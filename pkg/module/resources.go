@@ -53,7 +53,7 @@ func newResources(
 ) (*resources, error) {
 	r := &resources{
 		embedded: o.NATS, logger: log, registry: reg, telemetry: tel, clock: o.Clock,
-		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: defaultPostgres(), container: dig.New(),
+		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: DefaultPostgres(), container: dig.New(),
 		rpc: defaultRPC(),
 	}
 	if r.clock == nil {

@@ -54,7 +54,8 @@ type PostgresConfig struct {
 	MaxStaleness time.Duration `yaml:"max_staleness"`
 }
 
-func defaultPostgres() PostgresConfig {
+// DefaultPostgres returns the default configuration.
+func DefaultPostgres() PostgresConfig {
 	return PostgresConfig{MaxConns: 10, MaxStaleness: 5 * time.Second}
 }
 

@@ -66,7 +66,7 @@ func Open(src Source) (*Souk, error) {
 			return nil, err
 		}
 		s := &Souk{
-			modules: src.Modules, postgres: module.PostgresConfig{MaxConns: maxConns}, redis: redisx.Default(),
+			modules: src.Modules, postgres: module.DefaultPostgres(), redis: redisx.Default(),
 		}
 		s.redisErr = tree.Decode("redis", &s.redis)
 		s.identity.TTL = time.Minute // valid; commands sign no tokens for calls

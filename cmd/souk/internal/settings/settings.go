@@ -55,7 +55,7 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		{Name: "rpc", Into: &transport},
 		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
 		{Name: "documents", Into: &module.DocumentsConfig{}},
-		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.PostgresConfig{MaxConns: 1}, of: selected}},
+		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.DefaultPostgres(), of: selected}},
 	}
 	var uses []func() bool // whether each service needs Redis, once its section is decoded
 	for _, m := range selected {
