@@ -10,7 +10,8 @@ import (
 )
 
 // UndoLost starts the saga that undoes what other services keep for an order that is not in db, the order service's
-// database: it gives back money, stock and vouchers. UndoLost returns the saga's ID. A second call starts no second saga.
+// database: it gives back money, stock and vouchers. UndoLost returns the saga's ID. A second call starts no second
+// saga.
 //
 // Errors: unavailable.
 func UndoLost(ctx context.Context, db postgres.Querier, orderID string) (string, error) {

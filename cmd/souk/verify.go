@@ -22,10 +22,11 @@ func verifyCommand(data *dataFlag) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check the invariants over all databases",
-		Long: `Check what must hold over all databases: stock is never oversold, reserved pieces are those of open reservations,
-every confirmed order is paid once and in full, every captured payment has an order, cancelled orders keep neither
-money nor stock, totals add up, the catalogue shows what reviews add up to, the sandbox provider's ledger sums to zero
-and agrees with our payments, no saga is stuck, no event waits.
+		Long: `Check what must hold over all databases: stock is never oversold, reserved pieces are those of open
+reservations, every confirmed order is paid once and in full, every captured payment has an order,
+cancelled orders keep neither money nor stock, totals add up, the catalogue shows what reviews add
+up to, the sandbox provider's ledger sums to zero and agrees with our payments, no saga is stuck, no
+event waits.
 
 It only reads, and may run beside a busy marketplace: what differs between databases is looked at again after
 --settle, and counts when no saga works on its order and nothing of it moved.

@@ -18,7 +18,7 @@ const (
 )
 
 // cost measures what souk uses for browsing and for buying: processor time by part, PostgreSQL's log and disk, what
-// remains in each database. What souk uses while nobody is there is measured first, and is not counted.
+// remains in each database. What souk uses without any load is measured first, and is not counted.
 func (p *phases) cost(ctx context.Context) error {
 	if err := p.crowd(rampThink, p.customer).run(ctx, steady(p.costRate, p.costTime/4), 500); err != nil {
 		return err
@@ -50,7 +50,7 @@ func (p *phases) cost(ctx context.Context) error {
 	return p.connections(ctx)
 }
 
-// idle measures and reports what souk uses while nobody is there.
+// idle measures and reports what souk uses without any load.
 func (p *phases) idle(ctx context.Context) (*used, error) {
 	p.client.recorder.take()
 	wait(ctx, settleTime)
@@ -61,7 +61,7 @@ func (p *phases) idle(ctx context.Context) (*used, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.report.step("while nobody is there, for a second:")
+	p.report.step("without any load, for a second:")
 	idle.print(p.report, 1/idle.seconds, false)
 	return idle, nil
 }

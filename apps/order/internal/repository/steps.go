@@ -11,8 +11,8 @@ func (s *Store) AcceptStep(name string) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Batch: func(*saga.Run, *pgx.Batch) error { return nil }}
 }
 
-// LostStep returns a pivot that writes nothing but the saga's progress, and that is refused if there is an order with the
-// ID that orderID returns.
+// LostStep returns a pivot that writes nothing but the saga's progress, and that is refused if there is an order with
+// the ID that orderID returns.
 func (s *Store) LostStep(name string, orderID func(*saga.Run) (string, error)) saga.Step {
 	return saga.Step{Name: name, Pivot: true, Batch: func(r *saga.Run, b *pgx.Batch) error {
 		lost, err := orderID(r)
