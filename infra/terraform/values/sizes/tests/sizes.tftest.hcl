@@ -119,10 +119,21 @@ run "too_many_answers_for_one_redis_are_refused" {
   command = plan
 
   variables {
-    orders_per_day = 10000000
+    orders_per_day = 3000000
   }
 
   expect_failures = [output.redis]
+}
+
+# A checkout's processor time of PostgreSQL is more than the largest class has.
+run "too_many_orders_for_one_group_are_refused" {
+  command = plan
+
+  variables {
+    orders_per_day = 10000000
+  }
+
+  expect_failures = [output.databases, output.redis]
 }
 
 run "a_service_in_two_groups_is_refused" {
