@@ -5,54 +5,76 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// errLost ends a call whose connection broke. Its outcome is unknown.
-var errLost = errors.New("the connection to NATS was lost")
+var (
+	// errLost ends a call whose connection broke. Its outcome is unknown.
+	errLost = errors.New("the connection to NATS was lost")
+	// errNoHeartbeat ends a call whose handler sends no heartbeats. Its outcome is unknown.
+	errNoHeartbeat = errors.New("neither an answer nor a heartbeat arrived")
+)
 
 // calls are the requests of a connection that wait for their answers. They work like nats.Conn.RequestMsg, except
-// that they fail as soon as the connection breaks; RequestMsg waits until its deadline.
+// that they fail as soon as the connection breaks, or without heartbeats; RequestMsg waits until its deadline.
 type calls struct {
-	nc    *nats.Conn
-	spare sync.Pool // of unused answer channels
+	nc      *nats.Conn
+	timeout time.Duration // how long a call waits for a heartbeat
+	spare   sync.Pool     // of calls
 
 	mu      sync.Mutex
-	inbox   string                    // the answers' subjects are this and the call's number; "" before the first call
-	last    uint64                    // number of the last call
-	waiting map[uint64]chan *nats.Msg // by number; a lost call receives nil
+	inbox   string           // the answers' subjects are this and the call's number; "" before the first call
+	last    uint64           // number of the last call
+	waiting map[uint64]*call // by number
+}
+
+type call struct {
+	answer chan *nats.Msg // buffered, for the one answer; a lost call receives nil
+	beat   time.Time      // time of the last heartbeat, or of the request
 }
 
 // request sends a request and returns its answer. It returns nats.ErrDisconnected if nothing was sent (nats.go
-// would buffer the request until it reconnects), errLost, nats.ErrNoResponders, or an error of ctx or
+// would buffer the request until it reconnects), errLost, errNoHeartbeat, nats.ErrNoResponders, or an error of ctx or
 // nats.Conn.PublishMsg.
 func (c *calls) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	id, answer, err := c.begin(msg)
+	id, pending, err := c.begin(msg)
 	if err != nil {
 		return nil, err
 	}
 	// The check follows the registration: if the connection breaks later, watch ends the call.
 	if !c.nc.IsConnected() {
-		c.abandon(id, answer)
+		c.abandon(id, pending)
 		return nil, nats.ErrDisconnected
 	}
 	if err := c.nc.PublishMsg(msg); err != nil {
-		c.abandon(id, answer)
+		c.abandon(id, pending)
 		return nil, err
 	}
-	select {
-	case got := <-answer:
-		c.spare.Put(answer)
-		return read(got)
-	case <-ctx.Done():
-		if got, ok := c.abandon(id, answer); ok {
+	timer := time.NewTimer(c.timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case got := <-pending.answer:
+			c.spare.Put(pending)
+			return read(got)
+		case <-timer.C:
+			if rest := c.timeout - c.sinceBeat(pending); rest > 0 {
+				timer.Reset(rest)
+				continue
+			}
+			err = errNoHeartbeat
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if got, ok := c.abandon(id, pending); ok {
 			return read(got)
 		}
-		return nil, ctx.Err()
+		return nil, err
 	}
 }
 
@@ -67,7 +89,7 @@ func read(answer *nats.Msg) (*nats.Msg, error) {
 }
 
 // begin registers a call and sets the reply subject of its request.
-func (c *calls) begin(msg *nats.Msg) (id uint64, answer chan *nats.Msg, err error) {
+func (c *calls) begin(msg *nats.Msg) (id uint64, pending *call, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inbox == "" {
@@ -75,26 +97,34 @@ func (c *calls) begin(msg *nats.Msg) (id uint64, answer chan *nats.Msg, err erro
 			return 0, nil, err
 		}
 	}
-	answer, ok := c.spare.Get().(chan *nats.Msg)
+	pending, ok := c.spare.Get().(*call)
 	if !ok {
-		answer = make(chan *nats.Msg, 1) // buffered: the one send to it does not block
+		pending = &call{answer: make(chan *nats.Msg, 1)}
 	}
+	pending.beat = time.Now()
 	c.last++
-	c.waiting[c.last] = answer
+	c.waiting[c.last] = pending
 	msg.Reply = string(strconv.AppendUint(append(make([]byte, 0, 64), c.inbox...), c.last, 36))
-	return c.last, answer, nil
+	return c.last, pending, nil
+}
+
+// sinceBeat returns the time since the last heartbeat of a call.
+func (c *calls) sinceBeat(pending *call) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(pending.beat)
 }
 
 // abandon removes a call, and returns its answer if that has arrived in the meantime.
-func (c *calls) abandon(id uint64, answer chan *nats.Msg) (got *nats.Msg, ok bool) {
+func (c *calls) abandon(id uint64, pending *call) (got *nats.Msg, ok bool) {
 	c.mu.Lock()
 	_, waits := c.waiting[id]
 	delete(c.waiting, id)
 	c.mu.Unlock()
 	if !waits {
-		got, ok = <-answer, true // does not block: the answer is sent before the call is removed
+		got, ok = <-pending.answer, true // does not block: the answer is sent before the call is removed
 	}
-	c.spare.Put(answer)
+	c.spare.Put(pending)
 	return got, ok
 }
 
@@ -112,7 +142,7 @@ func (c *calls) open() error {
 		c.nc.RemoveStatusListener(status)
 		return err
 	}
-	c.inbox, c.waiting = inbox, map[uint64]chan *nats.Msg{}
+	c.inbox, c.waiting = inbox, map[uint64]*call{}
 	go c.watch(status)
 	return nil
 }
@@ -120,9 +150,14 @@ func (c *calls) open() error {
 func (c *calls) deliver(id uint64, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if answer, ok := c.waiting[id]; ok { // otherwise its caller gave up
+	pending, ok := c.waiting[id]
+	switch {
+	case !ok: // its caller gave up
+	case first(m.Header, headerHeartbeat) != "":
+		pending.beat = time.Now()
+	default:
 		delete(c.waiting, id)
-		answer <- m
+		pending.answer <- m
 	}
 }
 
@@ -130,8 +165,8 @@ func (c *calls) deliver(id uint64, m *nats.Msg) {
 func (c *calls) watch(status chan nats.Status) {
 	for range status {
 		c.mu.Lock()
-		for _, answer := range c.waiting {
-			answer <- nil
+		for _, pending := range c.waiting {
+			pending.answer <- nil
 		}
 		clear(c.waiting)
 		c.mu.Unlock()

@@ -195,6 +195,65 @@ func TestEveryCallEndsThoughTheConnectionBreaks(t *testing.T) {
 	waittest.Receive(t, ended)
 }
 
+// TestCallsWithoutHeartbeatsFail loses an answer, as a killed process or NATS server does: the handler's connection is closed. The
+// caller's own connection is fine. Its call fails long before its deadline, and its outcome is unknown.
+func TestCallsWithoutHeartbeatsFail(t *testing.T) {
+	t.Parallel()
+	c, serving := setupHeartbeat(t)
+	entered, release := make(chan struct{}), make(chan struct{})
+	c.Product.Get = func(context.Context, *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		close(entered)
+		waittest.Receive(t, release)
+		return &productv1.GetProductResponse{}, nil
+	}
+	t.Cleanup(func() { close(release) })
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Timeout)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.Client("order").GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
+		ended <- err
+	}()
+	waittest.Receive(t, entered)
+	serving.Close()
+	e := errs.From(waittest.Receive(t, ended))
+	require.Equal(t, errs.Unavailable, e.Code)
+	require.Equal(t, time.Second, e.RetryAfter)
+	require.Contains(t, e.Message, "product does not answer")
+	require.True(t, errs.OutcomeUnknown(e))
+}
+
+// TestLongCallsSendHeartbeats calls a handler that needs many times as long as a caller waits for a heartbeat.
+func TestLongCallsSendHeartbeats(t *testing.T) {
+	t.Parallel()
+	c, _ := setupHeartbeat(t)
+	c.Product.Get = func(ctx context.Context, _ *productv1.GetProductRequest) (*productv1.GetProductResponse, error) {
+		select {
+		case <-time.After(15 * heartbeat):
+			return &productv1.GetProductResponse{Product: &productv1.Product{Id: "1"}}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*rpctest.Timeout)
+	defer cancel()
+	got, err := c.Client("order").GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
+	require.NoError(t, err)
+	require.Equal(t, "1", got.GetProduct().GetId())
+}
+
+// heartbeat is long enough for a busy machine, where one may be late.
+const heartbeat = 300 * time.Millisecond
+
+// setupHeartbeat returns a harness whose handlers send heartbeats, and the connection that serves.
+func setupHeartbeat(t *testing.T) (*rpctest.Harness, *nats.Conn) {
+	t.Helper()
+	s := natstest.Server(t)
+	serving, o := natstest.Connect(t, s), natsrpc.Options{Heartbeat: heartbeat}
+	server, client := natsrpc.New(serving, o), natsrpc.New(natstest.Connect(t, s), o)
+	return rpctest.Setup(t, func(testing.TB) (rpc.Transport, rpc.Transport) { return server, client }, nil), serving
+}
+
 func TestCallsOnAClosedConnectionFailAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]bool{"used before": true, "never used": false} {

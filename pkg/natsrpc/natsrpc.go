@@ -8,10 +8,15 @@
 // and [Discover] find them and show their statistics.
 //
 // NATS carries deadlines but no cancellation: a caller that gives up continues at once, and the handler runs until
-// the deadline. Calls in flight fail at once when the connection breaks, because their answers are lost with it.
+// the deadline.
+//
+// A call fails with an unknown outcome when its answer may never come. If the caller's connection breaks, it fails at
+// once. It cannot see that the callee, its connection or the NATS server between them is gone. Therefore a handler
+// sends a heartbeat every second, and a caller that gets none for three seconds gives up.
 package natsrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +48,14 @@ const (
 	headerTimeout     = "D" // microseconds
 	// headerError marks a reply that holds a google.rpc.Status.
 	headerError = "E"
+	// headerHeartbeat marks a message without data: the handler is at work, and its reply follows.
+	headerHeartbeat = "H"
+)
+
+const (
+	defaultHeartbeat = time.Second
+	// maxMissed is the number of heartbeats after which a caller gives up.
+	maxMissed = 3
 )
 
 // Options configure a transport.
@@ -51,6 +64,9 @@ type Options struct {
 	Logger *zap.Logger
 	// Version is the software version shown by the NATS service API; "" means "0.0.0".
 	Version string
+	// Heartbeat is the time between a handler's heartbeats; 0 means a second. A caller gives up if it gets none for
+	// three times as long, so all processes need the same.
+	Heartbeat time.Duration
 }
 
 type transport struct {
@@ -67,7 +83,8 @@ func New(nc *nats.Conn, o Options) rpc.Transport {
 	if o.Version == "" {
 		o.Version = "0.0.0"
 	}
-	return &transport{nc: nc, options: o, pending: calls{nc: nc}}
+	o.Heartbeat = cmp.Or(o.Heartbeat, defaultHeartbeat)
+	return &transport{nc: nc, options: o, pending: calls{nc: nc, timeout: maxMissed * o.Heartbeat}}
 }
 
 // Subject returns the subject on which a method is called: "rpc.product.v1.ProductService.GetProduct" for
@@ -244,6 +261,9 @@ func (sv *serving) work(m message) {
 func (sv *serving) answer(service string, m *nats.Msg) {
 	defer sv.calls.Done()
 	start := time.Now()
+	done := make(chan struct{})
+	defer close(done)
+	defer time.AfterFunc(sv.options.Heartbeat, func() { sv.beat(m, done) }).Stop()
 	ep := sv.methods[m.Subject]
 	fullMethod := "/" + service + "/" + m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
 	if ep != nil {
@@ -267,6 +287,26 @@ func (sv *serving) answer(service string, m *nats.Msg) {
 	}
 	if ep != nil {
 		ep.observe(time.Since(start), err)
+	}
+}
+
+// beat sends heartbeats to the caller until done is closed.
+func (sv *serving) beat(m *nats.Msg, done <-chan struct{}) {
+	if m.Reply == "" {
+		return
+	}
+	tick := time.NewTicker(sv.options.Heartbeat)
+	defer tick.Stop()
+	for {
+		err := sv.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{headerHeartbeat: {"1"}}})
+		if err != nil {
+			return // then the answer cannot be sent either, which is logged
+		}
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		}
 	}
 }
 
@@ -400,6 +440,8 @@ func (c *conn) failure(ctx context.Context, method string, size int, err error) 
 	case errors.Is(err, errLost): // takes precedence over the end of the context
 		return errs.Wrap(err, errs.Unavailable, "%s could not answer: the connection broke", rpc.Target(method)).
 			WithRetryAfter(time.Second)
+	case errors.Is(err, errNoHeartbeat):
+		return errs.Wrap(err, errs.Unavailable, "%s does not answer", rpc.Target(method)).WithRetryAfter(time.Second)
 	case ctx.Err() != nil:
 		return errs.From(ctx.Err())
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrDisconnected):

@@ -43,6 +43,7 @@ type servers struct {
 	natsOptions     natsserver.Options
 	nats            *natsserver.Server
 	redis           *devstack.Redis
+	clustered       *clustered // nil: one server of each kind
 	oidc            *oidcserver.Provider
 	mail            *mailsink.Sink
 }
@@ -58,13 +59,19 @@ type part struct {
 // each other over NATS.
 func deploy(t testing.TB, targets ...string) *deployment {
 	t.Helper()
+	return deployOn(t, &servers{}, targets...)
+}
+
+func deployOn(t testing.TB, s *servers, targets ...string) *deployment {
+	t.Helper()
 	dir, err := devstack.MemoryTempDir()
 	require.NoError(t, err)
 	addr := freeAddr(t)
 	d := &deployment{
 		souk:    &souk{t: t, dir: dir, addr: addr, url: "http://" + addr, config: filepath.Join(dir, "souk.yaml")},
-		servers: &servers{dir: dir},
+		servers: s,
 	}
+	s.dir, d.souk.deployment = dir, d
 	t.Cleanup(func() {
 		for _, p := range slices.Backward(d.parts) {
 			if !p.stop() {
@@ -111,17 +118,17 @@ func (d *deployment) configure(split bool) {
 	d.t.Helper()
 	databases := map[string]string{}
 	for _, service := range services.Databases() {
-		databases[service] = d.servers.postgres.TCPURL(service)
+		databases[service] = d.servers.databaseURL(service)
 	}
 	transport := "inprocess"
 	if split {
 		transport = "nats"
 	}
 	rate := map[string]any{"per_second": 20000, "burst": 40000} // all clients of a test share one address
-	raw, err := yaml.Marshal(map[string]any{
+	settings := map[string]any{
 		"postgres": map[string]any{"urls": databases},
 		"redis":    map[string]any{"addr": d.servers.redis.Addr()},
-		"nats":     map[string]any{"url": d.servers.nats.Address()},
+		"nats":     map[string]any{"url": d.servers.natsURL()},
 		"identity": map[string]any{"seed": d.servers.identity},
 		"rpc":      map[string]any{"transport": transport},
 		"gateway": map[string]any{
@@ -141,7 +148,11 @@ func (d *deployment) configure(split bool) {
 				"webhook_url":    d.url + "/v1/webhooks/payments/sandbox",
 			},
 		},
-	})
+	}
+	if c := d.servers.clustered; c != nil {
+		c.configure(settings)
+	}
+	raw, err := yaml.Marshal(settings)
 	require.NoError(d.t, err)
 	require.NoError(d.t, os.WriteFile(d.config, raw, 0o600))
 }
@@ -177,6 +188,9 @@ func (s *servers) start(t testing.TB) {
 	s.postgresOptions = devstack.PostgresOptions{
 		Dir: filepath.Join(s.dir, "postgres"), Port: steadyPort(t), Databases: services.Databases(),
 	}
+	if s.clustered != nil { // the replica reads the primary's password-less socket
+		s.postgresOptions.Dir, s.postgresOptions.Port, s.postgresOptions.Temporary = "", 0, true
+	}
 	s.startPostgres(t)
 	s.identity = secret()
 	seed, err := base64.StdEncoding.DecodeString(s.identity)
@@ -189,13 +203,38 @@ func (s *servers) start(t testing.TB) {
 		StoreDir: filepath.Join(s.dir, "nats"), Port: steadyPort(t), User: natsauth.User, Password: keys.Password,
 		Callout: &natsserver.Callout{Issuer: issuer, Box: box},
 	}
-	s.startNATS(t)
+	if s.clustered != nil {
+		s.clustered.startNATSNodes(t, s.natsOptions)
+		s.clustered.replica, err = devstack.StartPostgres(t.Context(),
+			devstack.PostgresOptions{Temporary: true, StandbyOf: s.postgres})
+		require.NoError(t, err)
+	} else {
+		s.startNATS(t)
+	}
 	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
 	require.NoError(t, err)
 	s.oidc, err = oidcserver.Start(t.Context(), oidcserver.Options{Dir: filepath.Join(s.dir, "oidc")})
 	require.NoError(t, err)
 	s.mail, err = mailsink.Start(t.Context(), mailsink.Options{Keep: 100_000})
 	require.NoError(t, err)
+	if s.clustered != nil {
+		s.clustered.startTools(s.mail)
+	}
+}
+
+// databaseURL returns the URL of a service's database.
+func (s *servers) databaseURL(service string) string {
+	if s.postgresOptions.Temporary {
+		return s.postgres.URL(service) // it listens on its socket only
+	}
+	return s.postgres.TCPURL(service)
+}
+
+func (s *servers) natsURL() string {
+	if s.clustered != nil {
+		return s.clustered.natsURL()
+	}
+	return s.nats.Address()
 }
 
 func (s *servers) startPostgres(t testing.TB) {
@@ -219,6 +258,9 @@ func (s *servers) stopNATS(t testing.TB) { stopped(t, "NATS", s.nats.Stop) }
 
 // stop stops the servers that have started.
 func (s *servers) stop(t testing.TB) {
+	if s.clustered != nil {
+		s.clustered.stop(t)
+	}
 	if s.mail != nil {
 		stopped(t, "the mail sink", s.mail.Stop)
 	}

@@ -36,18 +36,40 @@ type attacker struct {
 	refused chan error
 }
 
-// stealKey connects with a service's key, which it reads from souk's data directory.
-func stealKey(t *testing.T, s *souk, url, service string) *attacker {
-	raw, err := os.ReadFile(filepath.Join(s.dir, "secrets.json"))
-	require.NoError(t, err)
+// natsAccess is how to reach the NATS of a souk with a service's key.
+type natsAccess struct {
+	url       string
+	identity  string // the seed of all keys
+	transport string // how services call each other
+}
+
+// nats returns what a process of souk knows.
+func (s *souk) nats() (n natsAccess) {
+	s.t.Helper()
+	if d := s.deployment; d != nil {
+		return natsAccess{url: d.servers.natsURL(), identity: d.servers.identity, transport: "nats"}
+	}
 	var secrets struct{ Identity string }
-	require.NoError(t, json.Unmarshal(raw, &secrets))
-	seed, err := base64.StdEncoding.DecodeString(secrets.Identity)
+	var state struct {
+		Transport string
+		NATS      struct{ URL string }
+	}
+	for file, v := range map[string]any{"secrets.json": &secrets, "dev.json": &state} {
+		raw, err := os.ReadFile(filepath.Join(s.dir, file))
+		require.NoError(s.t, err)
+		require.NoError(s.t, json.Unmarshal(raw, v))
+	}
+	return natsAccess{url: state.NATS.URL, identity: secrets.Identity, transport: state.Transport}
+}
+
+// stealKey connects with a service's key.
+func stealKey(t *testing.T, n natsAccess, service string) *attacker {
+	seed, err := base64.StdEncoding.DecodeString(n.identity)
 	require.NoError(t, err)
 	a := &attacker{t: t, key: identity.DeriveKey(seed, service), refused: make(chan error, 100)}
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Identity}, service)
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: n.identity}, service)
 	require.NoError(t, err)
-	a.nc, err = nats.Connect(url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	a.nc, err = nats.Connect(n.url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		a.refused <- err
 	}))...)
 	require.NoError(t, err)
@@ -71,16 +93,8 @@ func (a *attacker) denied(what string, f func() error) {
 // testForgedIdentity attacks souk with the key of one service: what that service may not do is refused by NATS, and
 // what it may do is refused by the others if its tokens are forged.
 func testForgedIdentity(t *testing.T, s *souk) {
-	raw, err := os.ReadFile(filepath.Join(s.dir, "dev.json"))
-	require.NoError(t, err)
-	var state struct {
-		Transport string
-		NATS      struct{ URL string }
-	}
-	require.NoError(t, json.Unmarshal(raw, &state))
-	_, err = nats.Connect(state.NATS.URL)
-	require.ErrorIs(t, err, nats.ErrAuthorization, "a connection without a token")
-	if state.Transport != "nats" {
+	access := s.nats()
+	if access.transport != "nats" {
 		return // services in one process can't be reached from outside
 	}
 	shop := handle("forged")
@@ -91,22 +105,26 @@ func testForgedIdentity(t *testing.T, s *souk) {
 	var me struct{ ID string }
 	alice.get("/v1/me").want(http.StatusOK).into(&me)
 
-	cart := stealKey(t, s, state.NATS.URL, "cart")
-	subscribe := func(subject, queue string) func() error {
-		return func() error {
-			_, err := cart.nc.QueueSubscribe(subject, queue, func(*nats.Msg) {})
-			return err
+	for node := range strings.SplitSeq(access.url, ",") { // each server asks natsauth
+		_, err := nats.Connect(node)
+		require.ErrorIs(t, err, nats.ErrAuthorization, "a connection without a token")
+		cart := stealKey(t, natsAccess{url: node, identity: access.identity}, "cart")
+		subscribe := func(subject, queue string) func() error {
+			return func() error {
+				_, err := cart.nc.QueueSubscribe(subject, queue, func(*nats.Msg) {})
+				return err
+			}
 		}
+		publish := func(subject string) func() error { return func() error { return cart.nc.Publish(subject, nil) } }
+		cart.denied("read everything", subscribe(">", ""))
+		cart.denied("answer calls of another service", subscribe("rpc.order.v1.OrderService.*", "order"))
+		cart.denied("suspend a shop", publish("evt.shop.suspended"))
+		cart.denied("keep all calls in a stream", publish("$JS.API.STREAM.CREATE.TAP"))
+		cart.denied("refund an order", publish("rpc.payment.v1.PaymentService.Refund"))
+		cart.denied("call as a user", publish("rpc.order.v1.OrderService.CancelOrder"))
 	}
-	publish := func(subject string) func() error { return func() error { return cart.nc.Publish(subject, nil) } }
-	cart.denied("read everything", subscribe(">", ""))
-	cart.denied("answer calls of another service", subscribe("rpc.order.v1.OrderService.*", "order"))
-	cart.denied("suspend a shop", publish("evt.shop.suspended"))
-	cart.denied("keep all calls in a stream", publish("$JS.API.STREAM.CREATE.TAP"))
-	cart.denied("refund an order", publish("rpc.payment.v1.PaymentService.Refund"))
-	cart.denied("call as a user", publish("rpc.order.v1.OrderService.CancelOrder"))
 
-	thief := stealKey(t, s, state.NATS.URL, "order")
+	thief := stealKey(t, access, "order")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_, forged, err := ed25519.GenerateKey(rand.Reader)

@@ -29,6 +29,7 @@ type load struct {
 
 	mu           sync.Mutex
 	acknowledged map[string]purchase // by order ID
+	longestTime  time.Duration       // from the end of a customer's purchase to that of the next one
 
 	wg   sync.WaitGroup
 	done chan struct{}
@@ -55,9 +56,13 @@ func startLoad(t testing.TB, s *souk, variant string, losesCarts bool) *load {
 	t.Cleanup(l.stop)
 	for range shoppers {
 		l.wg.Go(func() {
+			bought := time.Now()
 			for {
 				delay := time.Duration(0)
-				if !l.buy() {
+				if l.buy() {
+					l.noteDuration(time.Since(bought))
+					bought = time.Now()
+				} else {
 					delay = retryDelay
 				}
 				select {
@@ -69,6 +74,19 @@ func startLoad(t testing.TB, s *souk, variant string, losesCarts bool) *load {
 		})
 	}
 	return l
+}
+
+func (l *load) noteDuration(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.longestTime = max(l.longestTime, d)
+}
+
+// longest returns how long the slowest purchase took until it succeeded, with all that failed before.
+func (l *load) longest() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.longestTime
 }
 
 // buy tries one purchase, records its answers, and reports whether it succeeded.

@@ -50,6 +50,13 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if options, isNode := os.LookupEnv(nodeVariable); isNode {
+		if err := runNATSNode(options); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "souk-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -102,6 +109,7 @@ type souk struct {
 	env    []string
 	config string // configuration file with which commands find it; "": they find it by its data directory
 
+	deployment *deployment // nil: a souk dev
 	*process
 }
 
@@ -187,6 +195,9 @@ func (a access) token(email, role string) (string, error) {
 // user returns a client with a token of the user.
 func (s *souk) user(email, role string, more ...string) *client {
 	s.t.Helper()
+	if s.deployment != nil {
+		return &client{s: s, token: s.deployment.user(email, role).token}
+	}
 	args := append([]string{"token", "--email", email, "--role", role}, more...)
 	return &client{s: s, token: strings.TrimSpace(s.must(args...))}
 }
@@ -392,6 +403,9 @@ func (a *answer) order() orderJSON {
 // seller creates a shop and returns a client of its owner.
 func (s *souk) seller(handle string) *client {
 	s.t.Helper()
+	if s.deployment != nil {
+		return &client{s: s, token: s.deployment.seller(handle).token}
+	}
 	return s.user(handle+"@sellers.test", "seller", "--shop", handle)
 }
 

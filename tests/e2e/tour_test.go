@@ -17,10 +17,17 @@ import (
 // TestSuite runs the tests that must pass in every topology. All tests of a topology share one souk.
 func TestSuite(t *testing.T) {
 	t.Parallel()
+	topologies := map[string]func(testing.TB) *souk{}
 	for mode := range modes {
-		t.Run(mode, func(t *testing.T) {
+		topologies[mode] = func(t testing.TB) *souk { return start(t, mode, nil, "--demo") }
+	}
+	if onClustered() {
+		topologies = map[string]func(testing.TB) *souk{"clustered": startClustered}
+	}
+	for topology, start := range topologies {
+		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, mode, nil, "--demo")
+			s := start(t)
 			for name, test := range map[string]func(*testing.T, *souk){
 				"tour":                  testTour,
 				"guest":                 testGuest,
@@ -57,6 +64,10 @@ func TestSuite(t *testing.T) {
 func (s *souk) in(t testing.TB) *souk {
 	c := *s
 	c.t = t
+	if s.deployment != nil {
+		d := *s.deployment
+		d.souk, c.deployment = &c, &d
+	}
 	return &c
 }
 
@@ -443,15 +454,7 @@ func testOtherPeoplesThings(t *testing.T, s *souk) {
 	seller := s.seller(shop)
 	p := seller.sell(shop, "Mine", "10.00", 5)
 	v := p.Variants[0].ID
-	alice, mallory := s.user(
-		email("alice"),
-		"customer",
-	), s.user(
-		email("mallory"),
-		"seller",
-		"--shop",
-		handle("mallory"),
-	)
+	alice, mallory := s.user(email("alice"), "customer"), s.seller(handle("mallory"))
 	alice.add(v, 1).want(http.StatusOK)
 	order := alice.checkout("tok_ok").order()
 	const no, code = http.StatusNotFound, "not_found"
