@@ -34,7 +34,7 @@ var (
 	}
 	short = times{
 		step: 4 * time.Second, ramp: 3 * time.Second, level: 6 * time.Second, browse: 5 * time.Second,
-		sale: 6 * time.Second, think: 0.1, first: 6, growth: 1.5,
+		sale: 6 * time.Second, pause: time.Second, think: 0.1, first: 6, growth: 1.5,
 		costTime: 8 * time.Second, costRate: 6, browseRate: 20,
 	}
 )
