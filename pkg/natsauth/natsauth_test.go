@@ -1,6 +1,7 @@
 package natsauth_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"strings"
 	"testing"
@@ -12,13 +13,16 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	productv1 "souk/gen/go/souk/product/v1"
 	"souk/gen/go/souk/services"
 	"souk/pkg/clock"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/identity"
 	"souk/pkg/natsauth"
+	"souk/pkg/natsrpc"
 	"souk/pkg/natstest"
 	"souk/pkg/outbox"
+	"souk/pkg/rpc"
 	"souk/pkg/waittest"
 )
 
@@ -153,7 +157,7 @@ func TestServiceDoesWhatItsContractSaysAndNothingElse(t *testing.T) {
 		return func() error { return c.Publish(subject, []byte("{}")) }
 	}
 	for _, subject := range []string{
-		">", "rpc.>", "evt.>", "$JS.>", "_INBOX.>", natsauth.InboxPrefix("order") + ".>", "rpc.order.v1.OrderService.*",
+		">", "rpc.>", "evt.>", natsrpc.Heartbeat(">"), "$JS.>", "_INBOX.>", natsauth.InboxPrefix("order") + ".>", "rpc.order.v1.OrderService.*",
 	} {
 		product.denied("subscribe to "+subject, subscribe(product, subject, ""))
 	}
@@ -173,6 +177,44 @@ func TestServiceDoesWhatItsContractSaysAndNothingElse(t *testing.T) {
 		natsauth.InboxPrefix("order") + ".x", // an answer without a request
 	} {
 		product.denied("publish "+subject, publish(product, subject))
+	}
+}
+
+// A call that takes several heartbeats.
+func TestHeartbeatsAreAllowed(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	product, gateway := h.as("product"), h.as("gateway")
+	const heartbeat = 300 * time.Millisecond
+	o := natsrpc.Options{Heartbeat: heartbeat}
+	s := rpc.NewServer(rpc.ServerOptions{Service: "product"})
+	productv1.RegisterProductServiceServer(s, &slowProduct{takes: 8 * heartbeat})
+	stop, err := natsrpc.New(product.Conn, o).Serve(t.Context(), s)
+	require.NoError(t, err)
+	conn := rpc.NewClient(natsrpc.New(gateway.Conn, o).Conn(), rpc.ClientOptions{Service: "gateway"})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err = productv1.NewProductServiceClient(conn).GetProduct(ctx, &productv1.GetProductRequest{Id: "1"})
+	require.NoError(t, err)
+	require.NoError(t, stop(ctx))
+	product.allowed()
+	gateway.allowed()
+}
+
+type slowProduct struct {
+	productv1.UnimplementedProductServiceServer
+
+	takes time.Duration
+}
+
+func (p *slowProduct) GetProduct(
+	ctx context.Context, _ *productv1.GetProductRequest,
+) (*productv1.GetProductResponse, error) {
+	select {
+	case <-time.After(p.takes):
+		return &productv1.GetProductResponse{}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -76,7 +76,8 @@ func (p *Permission) serve(s services.Service) {
 	p.Respond = true
 	// Every process follows changes of settings and flags; see package setting.
 	p.Subscribe = append(p.Subscribe, setting.Subjects()...)
-	p.Subscribe = append(p.Subscribe, InboxPrefix(s.Name)+".>")
+	p.Subscribe = append(p.Subscribe, InboxPrefix(s.Name)+".>", natsrpc.Heartbeat(InboxPrefix(s.Name)+".>"))
+	p.Publish = append(p.Publish, natsrpc.Heartbeat(">"))
 	if s.Contract != nil {
 		for i := range s.Contract.Services().Len() {
 			contract := s.Contract.Services().Get(i)

@@ -133,14 +133,19 @@ func (c *calls) open() error {
 	inbox := c.nc.NewInbox() + "."
 	// Listen before subscribing, so that a break after the subscription is not missed.
 	status := c.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
-	_, err := c.nc.Subscribe(inbox+"*", func(m *nats.Msg) {
-		if id, err := strconv.ParseUint(m.Subject[len(inbox):], 36, 64); err == nil {
-			c.deliver(id, m)
+	for subject, handle := range map[string]func(uint64, *nats.Msg){
+		inbox:            c.deliver,
+		Heartbeat(inbox): c.noteHeartbeat,
+	} {
+		_, err := c.nc.Subscribe(subject+"*", func(m *nats.Msg) {
+			if id, err := strconv.ParseUint(m.Subject[len(subject):], 36, 64); err == nil {
+				handle(id, m)
+			}
+		})
+		if err != nil {
+			c.nc.RemoveStatusListener(status)
+			return err
 		}
-	})
-	if err != nil {
-		c.nc.RemoveStatusListener(status)
-		return err
 	}
 	c.inbox, c.waiting = inbox, map[uint64]*call{}
 	go c.watch(status)
@@ -150,14 +155,17 @@ func (c *calls) open() error {
 func (c *calls) deliver(id uint64, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pending, ok := c.waiting[id]
-	switch {
-	case !ok: // its caller gave up
-	case first(m.Header, headerHeartbeat) != "":
-		pending.beat = time.Now()
-	default:
+	if pending, ok := c.waiting[id]; ok { // otherwise its caller gave up
 		delete(c.waiting, id)
 		pending.answer <- m
+	}
+}
+
+func (c *calls) noteHeartbeat(id uint64, _ *nats.Msg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pending, ok := c.waiting[id]; ok {
+		pending.beat = time.Now()
 	}
 }
 

@@ -48,8 +48,6 @@ const (
 	headerTimeout     = "D" // microseconds
 	// headerError marks a reply that holds a google.rpc.Status.
 	headerError = "E"
-	// headerHeartbeat marks a message without data: the handler is at work, and its reply follows.
-	headerHeartbeat = "H"
 )
 
 const (
@@ -92,6 +90,12 @@ func New(nc *nats.Conn, o Options) rpc.Transport {
 func Subject(fullMethod string) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(fullMethod, "/"), "souk.")
 	return "rpc." + strings.Replace(name, "/", ".", 1)
+}
+
+// Heartbeat returns the subject of the heartbeats of a call whose answer has the given subject. It is a subject of its
+// own, because the servers let a service publish only one message to an answer's.
+func Heartbeat(answer string) string {
+	return "_HEARTBEAT." + strings.TrimPrefix(answer, nats.InboxPrefix)
 }
 
 // Conn returns the bare connection for rpc.NewClient.
@@ -298,8 +302,7 @@ func (sv *serving) beat(m *nats.Msg, done <-chan struct{}) {
 	tick := time.NewTicker(sv.options.Heartbeat)
 	defer tick.Stop()
 	for {
-		err := sv.nc.PublishMsg(&nats.Msg{Subject: m.Reply, Header: nats.Header{headerHeartbeat: {"1"}}})
-		if err != nil {
+		if err := sv.nc.Publish(Heartbeat(m.Reply), nil); err != nil {
 			return // then the answer cannot be sent either, which is logged
 		}
 		select {
