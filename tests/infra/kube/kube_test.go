@@ -128,12 +128,16 @@ func (h harness) problems(t *testing.T, documents []Document, scaled bool) []str
 	out = append(out, Memory(documents)...)
 	out = append(out, Secrets(documents, h.services, h.settings(t))...)
 	out = append(out, Network(documents, h.services)...)
+	out = append(out, Jobs(documents)...)
+	out = append(out, Entrances(documents)...)
+	out = append(out, Spread(documents)...)
 	if _, err := config(documents); err == nil { // none with Vault, whose agent writes the file
 		ports, err := Ports(documents)
 		require.NoError(t, err)
 		stops, err := StopTimes(documents)
 		require.NoError(t, err)
 		out = append(append(out, ports...), stops...)
+		out = append(out, Direct(documents)...)
 	}
 	return out
 }

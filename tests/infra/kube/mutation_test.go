@@ -98,6 +98,20 @@ func TestEachCheckFindsItsMistake(t *testing.T) {
 		"private addresses": {
 			"NetworkPolicy souk-webhook", "- 10.0.0.0/8", "- 10.0.0.0/9", "allows 10.0.0.0/8",
 		},
+		"job of scraped pods": {
+			"PodMonitor souk", "replacement: souk}", "replacement: shop}", `the job of port admin is "shop", not "souk"`,
+		},
+		"Gateway that is kept out": {
+			"NetworkPolicy souk-gateway", "kubernetes.io/metadata.name: gateway-system",
+			"kubernetes.io/metadata.name: gateway", "keeps out gateway-system",
+		},
+		"pods that cannot leave a drained node": {
+			"Deployment souk-order", "nodeTaintsPolicy: Honor", "nodeTaintsPolicy: Ignore",
+			"kubernetes.io/hostname: DoNotSchedule without nodeTaintsPolicy",
+		},
+		"verify by the pooler": {
+			"Deployment souk-verify", "SOUK_POSTGRES_POOLED", "SOUK_POSTGRES_MAX_CONNS", "goes through the pooler",
+		},
 		"ingress": {
 			"NetworkPolicy souk-user", "port: admin", "port: http", "ingress map[http:true]",
 		},
