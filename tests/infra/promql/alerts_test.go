@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 const root = "../../../"
@@ -71,4 +72,33 @@ func TestEveryAlertIsTestedBothWays(t *testing.T) {
 		require.True(t, fires[r.Alert], "no test makes %s fire", r.Alert)
 		require.True(t, isSilent[r.Alert], "no test shows when %s does not fire", r.Alert)
 	}
+}
+
+// TestNATSChartKeepsNamesAndJob: NATS's own chart gives its exporter a prefix, and its job the chart's name.
+func TestNATSChartKeepsNamesAndJob(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(root + "infra/k8s/nats/values.yaml")
+	require.NoError(t, err)
+	var values struct {
+		PromExporter struct {
+			Patch []struct {
+				Path  string   `yaml:"path"`
+				Value []string `yaml:"value"`
+			} `yaml:"patch"`
+			PodMonitor struct {
+				Patch []struct {
+					Value []map[string]any `yaml:"value"`
+				} `yaml:"patch"`
+			} `yaml:"podMonitor"`
+		} `yaml:"promExporter"`
+	}
+	require.NoError(t, yaml.Unmarshal(raw, &values))
+	require.Len(t, values.PromExporter.Patch, 1)
+	require.Equal(t, "/args", values.PromExporter.Patch[0].Path)
+	args := values.PromExporter.Patch[0].Value
+	require.Subset(t, args, []string{"-varz", "-connz", "-jsz=all"})
+	require.NotContains(t, strings.Join(args, " "), "-prefix")
+	require.Len(t, values.PromExporter.PodMonitor.Patch, 1)
+	require.Equal(t, map[string]any{"targetLabel": "job", "replacement": "nats"},
+		values.PromExporter.PodMonitor.Patch[0].Value[0])
 }
