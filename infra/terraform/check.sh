@@ -9,7 +9,7 @@ command -v npm >/dev/null 2>&1 || {
   exit 1
 }
 lock=tests/infra/tfschema/package-lock.json
-npm_dir=$PWD/.cache/ops/npm/tfschema-$(sha256sum "$lock" | cut -c 1-12)
+npm_dir=$(realpath -m .cache/ops/npm)/tfschema-$(sha256sum "$lock" | cut -c 1-12)
 if [ ! -e "$npm_dir/done" ]; then
   rm -rf "$npm_dir"
   mkdir -p "$npm_dir"

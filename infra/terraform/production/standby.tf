@@ -61,6 +61,11 @@ module "standby_kubernetes" {
       account   = "external-secrets"
       policies  = { read = data.aws_iam_policy_document.standby_secrets.json }
     }
+    certificates = {
+      namespace = "cert-manager"
+      account   = "cert-manager"
+      policies  = { dns = data.aws_iam_policy_document.certificates.json }
+    }
   }
 }
 

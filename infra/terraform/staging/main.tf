@@ -91,11 +91,34 @@ module "kubernetes" {
       account   = "external-secrets"
       policies  = { read = module.secrets.read_policy }
     }
+    certificates = {
+      namespace = "cert-manager"
+      account   = "cert-manager"
+      policies  = { dns = data.aws_iam_policy_document.certificates.json }
+    }
     backup = {
       namespace = "souk"
       account   = "souk-backup"
       policies  = { write = module.storage.backup_policy }
     }
+  }
+}
+
+# cert-manager proves by DNS that the domain is ours: Let's Encrypt does not get through to the load balancer.
+data "aws_iam_policy_document" "certificates" {
+  statement {
+    actions   = ["route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"]
+    resources = ["arn:aws:route53:::hostedzone/${var.zone_id}"]
+  }
+
+  statement {
+    actions   = ["route53:GetChange"]
+    resources = ["arn:aws:route53:::change/*"]
+  }
+
+  statement {
+    actions   = ["route53:ListHostedZonesByName"]
+    resources = ["*"]
   }
 }
 

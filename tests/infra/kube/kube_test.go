@@ -91,6 +91,11 @@ var shared = sync.OnceValues(func() (harness, error) {
 		}
 		all[name] = values
 	}
+	for _, name := range []string{"staging", "prod"} {
+		if all[name+" on AWS"], err = valuesOnAWS(root, name); err != nil {
+			return h, err
+		}
+	}
 	for name, values := range all {
 		c, err := Chart(root)
 		if err != nil {

@@ -66,7 +66,7 @@ resource "aws_lb_target_group" "this" {
   protocol    = "TCP"
   port        = var.ingress_port
   target_type = "instance"
-  # A gateway serves on for its lame duck's time, 3 s; this is the time of what is in flight then.
+  # What is in flight when a node goes; the lame duck's time of gateways is the ingress controller's matter.
   deregistration_delay   = 30
   connection_termination = true
 

@@ -76,8 +76,9 @@ resource "aws_launch_template" "nodes" {
     http_put_response_hop_limit = 1
   }
 
+  # Bottlerocket keeps images, logs and volumes of pods on its second disk; the first one has the system only.
   block_device_mappings {
-    device_name = "/dev/xvda"
+    device_name = "/dev/xvdb"
 
     ebs {
       volume_size           = var.node_disk_gib

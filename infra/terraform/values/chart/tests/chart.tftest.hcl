@@ -34,6 +34,16 @@ run "each_service_reaches_its_group" {
   }
 }
 
+# tests/infra/kube renders the chart with this file over the values of staging and production.
+run "the_chart_is_checked_with_these_values" {
+  command = plan
+
+  assert {
+    condition     = yamldecode(output.yaml) == yamldecode(file("tests/values.yaml"))
+    error_message = output.yaml
+  }
+}
+
 run "a_group_without_an_instance_is_refused" {
   command = plan
 
