@@ -42,6 +42,7 @@ type composeService struct {
 	Ports       []string          `yaml:"ports"`
 	Privileged  bool              `yaml:"privileged"`
 	CapAdd      []string          `yaml:"cap_add"`
+	Volumes     []string          `yaml:"volumes"`
 }
 
 var composeVariable = regexp.MustCompile(`\$\{\w+:-([^}]*)\}`)
@@ -181,6 +182,24 @@ func TestContainersOfComposeAreRestricted(t *testing.T) {
 			require.NotEmpty(t, s.Restart, "%s: %s has no restart policy", name, service)
 		}
 	}
+}
+
+// TestAlloyOfComposeNeedsNoCluster: outside of a cluster Alloy does not start with a source of Kubernetes.
+func TestAlloyOfComposeNeedsNoCluster(t *testing.T) {
+	t.Parallel()
+	read := 0
+	for _, volume := range readCompose(t, "compose.yaml").Services["alloy"].Volumes {
+		from, _, _ := strings.Cut(volume, ":")
+		if !strings.HasSuffix(from, ".alloy") {
+			require.NotContains(t, from, "observability/alloy", "single files are mounted, not the folder")
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join("../../infra/compose", from))
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), ".kubernetes ", from)
+		read++
+	}
+	require.Equal(t, 2, read)
 }
 
 func TestDeploymentsRunTheNATSThatSoukIsTestedWith(t *testing.T) {
