@@ -24,6 +24,9 @@ limit=${BURN_LIMIT:-14.4}
 poll=${POLL_SECONDS:-15}
 here=$(cd "$(dirname "$0")" && pwd)
 
+# Longer than migrations.timeoutSeconds: otherwise Helm gives the release up while its migration still runs.
+timeout=17m
+
 common=(--namespace "$namespace" --set-string "image.tag=$VERSION" --set-string "image.repository=$IMAGE" --rollback-on-failure)
 [[ $CHART != oci://* ]] || common+=(--version "$VERSION")
 for values in "$@"; do common+=(--values "$values"); done
@@ -72,11 +75,11 @@ if [ -n "$last" ]; then
     exit 1
   fi
   canary=1
-  helm upgrade --install souk-canary "$CHART" "${common[@]}" --values "$here/canary.yaml" --timeout 10m
+  helm upgrade --install souk-canary "$CHART" "${common[@]}" --values "$here/canary.yaml" --timeout "$timeout"
   watch "${CANARY_SECONDS:-300}" || { echo "deploy.sh: the canary of $VERSION goes; souk stays as it is" >&2 && exit 1; }
 fi
 
-helm upgrade --install souk "$CHART" "${common[@]}" --timeout 10m
+helm upgrade --install souk "$CHART" "${common[@]}" --timeout "$timeout"
 cleanup
 canary=
 if ! watch "${WATCH_SECONDS:-300}"; then
