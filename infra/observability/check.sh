@@ -26,6 +26,11 @@ cp prometheus/targets/*.yml "$tmp/prometheus/targets"
 sed 's/kubernetes_sd_configs: .*/static_configs: [{targets: ["127.0.0.1:1"]}]/' prometheus/kubernetes.yml >"$tmp/prometheus/kubernetes.yml"
 (cd "$tmp/prometheus" && promtool check config kubernetes.yml | grep -v rules/)
 (cd prometheus && promtool test rules tests/*.yaml)
+# The rules about CloudNativePG are in a PrometheusRule, the last document of its file.
+sed -n '/^kind: PrometheusRule$/,$p' ../k8s/databases/production/monitoring.yaml | sed -n '/^spec:$/,$p' | sed -e 1d -e 's/^  //' \
+  >"$tmp/prometheus/rules/cloudnativepg.yaml"
+cp -r prometheus/tests "$tmp/prometheus"
+(cd "$tmp/prometheus" && promtool check rules rules/cloudnativepg.yaml && promtool test rules tests/kubernetes/*.yaml)
 
 # Debian's Alertmanager is older than url_file (0.26): the check replaces it by an address.
 sed 's|url_file: .*|url: http://127.0.0.1:1/|' alertmanager/alertmanager.yml >"$tmp/alertmanager.yml"

@@ -15,7 +15,7 @@ func Jobs(documents []Document) []string {
 	want := map[string]string{"admin": "souk", "metrics": "souk-verify"}
 	var problems []string
 	for _, d := range documents {
-		if d.Kind() != "PodMonitor" {
+		if d.Kind() != "PodMonitor" || text(d.Object, "spec", "selector", "matchLabels", "app.kubernetes.io/name") != "souk" {
 			continue
 		}
 		endpoints, _ := at(d.Object, "spec", "podMetricsEndpoints").([]any)
