@@ -46,10 +46,10 @@ done
 # Helm waits longer for the migration than the migration may take.
 limit=$(sed -n 's/^  timeoutSeconds: //p' "$here/../helm/souk/values.yaml")
 minutes=$(sed -n 's/^timeout=\([0-9]*\)m$/\1/p' "$here/deploy.sh")
-[ -n "$limit" ] && [ -n "$minutes" ] && [ $((minutes * 60)) -gt "$limit" ] || {
+if [ -z "$limit" ] || [ -z "$minutes" ] || [ $((minutes * 60)) -le "$limit" ]; then
   echo "deploy_test.sh: deploy.sh waits ${minutes:-?} minutes, and a migration may take ${limit:-?} s" >&2
   exit 1
-}
+fi
 
 one='[{"revision": 7, "status": "deployed"}]'
 # run NAME WANT-EXIT HISTORY BURN [FILE VALUE]... and then the wanted calls from the standard input.

@@ -39,7 +39,7 @@ func merge(into, from map[string]any) map[string]any {
 	return into
 }
 
-// TestChartOnAWSHasNothingOfCloudNativePG: the values of staging and production are for CloudNativePG and a Gateway, and
+// TestChartOnAWSHasNothingOfCloudNativePG: values of staging and production are for CloudNativePG and a Gateway, and
 // what Terraform says comes over them.
 func TestChartOnAWSHasNothingOfCloudNativePG(t *testing.T) {
 	t.Parallel()

@@ -9,8 +9,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Jobs returns a problem if a PodMonitor does not give its pods the jobs that alerts and dashboards select. The Prometheus
-// Operator would name the job after the PodMonitor.
+// Jobs returns a problem if a PodMonitor does not give its pods the jobs that alerts and dashboards select. The
+// Prometheus Operator would name the job after the PodMonitor.
 func Jobs(documents []Document) []string {
 	want := map[string]string{"admin": "souk", "metrics": "souk-verify"}
 	var problems []string
