@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +20,9 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/rpc"
 )
+
+// MetadataPID is the key of the process's ID in the metadata of what [Discover] finds.
+const MetadataPID = "pid"
 
 // flushTimeout bounds a flush, or a wait for another process, whose context has no deadline.
 const flushTimeout = 5 * time.Second
@@ -78,7 +83,7 @@ func (sv *serving) endpoints() []*endpoint {
 func (sv *serving) discoverable() error {
 	identity := micro.ServiceIdentity{
 		Name: sv.server.Service(), ID: sv.id, Version: sv.options.Version,
-		Metadata: map[string]string{"transport": "souk/natsrpc"},
+		Metadata: map[string]string{"transport": "souk/natsrpc", MetadataPID: strconv.Itoa(os.Getpid())},
 	}
 	verbs := map[micro.Verb]func() any{
 		micro.PingVerb: func() any { return micro.Ping{ServiceIdentity: identity, Type: micro.PingResponseType} },

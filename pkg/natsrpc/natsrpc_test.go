@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -139,6 +140,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 	require.Equal(t, micro.PingResponseType, ping.Type)
 	require.Equal(t, "product", ping.Name)
 	require.Equal(t, "1.2.3", ping.Version)
+	require.Equal(t, strconv.Itoa(os.Getpid()), ping.Metadata[natsrpc.MetadataPID])
 
 	var info micro.Info
 	ask(t, nc, "$SRV.INFO.product."+ping.ID, &info)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -144,16 +145,14 @@ func examineDatabase(ctx context.Context, s *Souk, m module.Module) []diagnosis 
 
 func examineSchema(ctx context.Context, what, url string, m module.Module) diagnosis {
 	pending := 0
+	var newer []string // the sets that a newer souk has migrated
 	for _, s := range m.Sets() {
 		state, err := migration.Status(ctx, url, s.Name, s.FS)
 		if err != nil {
 			return diagnosis{what, err.Error(), "look at the log of PostgreSQL"}
 		}
 		if state.Version > state.Latest {
-			return diagnosis{
-				what, fmt.Sprintf("its schema %s is at %d, this souk knows %d", s.Name, state.Version, state.Latest),
-				"use the souk that made it, or a newer one",
-			}
+			newer = append(newer, fmt.Sprintf("%s is at %d, this souk knows %d", s.Name, state.Version, state.Latest))
 		}
 		pending += state.Pending
 	}
@@ -162,6 +161,13 @@ func examineSchema(ctx context.Context, what, url string, m module.Module) diagn
 			what,
 			fmt.Sprintf("%d migrations have not run", pending),
 			"souk migrate up --service " + m.Name,
+		}
+	}
+	if len(newer) > 0 { // a migration fits the program before it
+		return diagnosis{
+			what: what,
+			found: "reachable, its schema is newer than this souk: " + strings.Join(newer, "; ") +
+				". That is right after a rollback",
 		}
 	}
 	return diagnosis{what: what, found: "reachable, its schema is up to date"}

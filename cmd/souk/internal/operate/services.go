@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go/micro"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -87,9 +88,24 @@ func (s *Souk) findServices(ctx context.Context) ([]serviceInfo, error) {
 		return nil, errors.New("no service answers on NATS. Are they running, with rpc.transport: nats? " +
 			"Those that share a process are seen in /metrics of its admin listener")
 	}
+	list := servicesByStats(stats, s.state != nil)
+	for _, m := range s.modules { // the gateway is not an RPC service, and a dead process does not answer
+		if s.state != nil && !slices.ContainsFunc(list, func(i serviceInfo) bool { return i.name == m.Name }) {
+			list = append(list, serviceInfo{name: m.Name, where: cmp.Or(placeOf(m.Name, processes), "not running")})
+		}
+	}
+	return list, nil
+}
+
+// servicesByStats returns what processes say of themselves on NATS. With local, all run on this machine, and are named
+// by their process IDs.
+func servicesByStats(stats []micro.Stats, local bool) []serviceInfo {
 	var list []serviceInfo
 	for _, found := range stats {
-		info := serviceInfo{name: found.Name, where: cmp.Or(placeOf(found.Name, processes), found.ID)}
+		info := serviceInfo{name: found.Name, where: found.ID}
+		if pid := found.Metadata[natsrpc.MetadataPID]; local && pid != "" {
+			info.where = "pid " + pid
+		}
 		for _, e := range found.Endpoints {
 			info.methods = append(info.methods, methodInfo{
 				name: e.Name, requests: int64(e.NumRequests), errors: int64(e.NumErrors), busy: e.ProcessingTime,
@@ -97,12 +113,7 @@ func (s *Souk) findServices(ctx context.Context) ([]serviceInfo, error) {
 		}
 		list = append(list, info)
 	}
-	for _, m := range s.modules { // the gateway is not an RPC service, and a dead process does not answer
-		if s.state != nil && !slices.ContainsFunc(list, func(i serviceInfo) bool { return i.name == m.Name }) {
-			list = append(list, serviceInfo{name: m.Name, where: cmp.Or(placeOf(m.Name, processes), "not running")})
-		}
-	}
-	return list, nil
+	return list
 }
 
 // placeOf names the process that runs a service; "" if it is not found.
