@@ -393,9 +393,9 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 	)
 	p := start(t, module.Options{Config: tree, Migrate: true}, all)
 	_, metrics := p.get("/metrics")
-	require.Regexp(t, `postgres_connections_in_use\{service="order"\} \d`, metrics)
-	require.Contains(t, metrics, `postgres_connections_max{service="order"} 10`)
-	require.Regexp(t, `postgres_query_duration_seconds_count\{service="order"\} [1-9]`, metrics)
+	require.Regexp(t, `postgres_connections_in_use\{server="primary",service="order"\} \d`, metrics)
+	require.Contains(t, metrics, `postgres_connections_max{server="primary",service="order"} 10`)
+	require.Regexp(t, `postgres_query_duration_seconds_count\{server="primary",service="order"\} [1-9]`, metrics)
 	require.Contains(t, metrics, `log_line_total{level="error"} 0`)
 	require.NoError(t, p.end())
 }

@@ -176,21 +176,16 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		queries, err := metric.Register(p.metrics, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "postgres_query_duration_seconds",
-			Help:    "Time from a statement's or batch's sending to its last row.",
-			Buckets: metric.DurationBuckets(),
-		}))
+		cfg, err := p.postgresConfig(url, serverPrimary)
 		if err != nil {
 			return nil, err
 		}
-		cfg := p.postgresConfig(url)
-		cfg.Tracer, cfg.Pooled = postgres.Measure(queries), p.shared.postgres.Pooled
+		cfg.Pooled = p.shared.postgres.Pooled
 		pool, err := postgres.Open(ctx, cfg)
 		if err != nil {
 			return nil, fmt.Errorf("open the database of %s: %w", p.name, err)
 		}
-		if err := p.metrics.Register(poolCollector{pool}); err != nil {
+		if err := p.metrics.Register(newPoolCollector(serverPrimary, pool.Stat)); err != nil {
 			pool.Close()
 			return nil, fmt.Errorf("metrics of the database of %s: %w", p.name, err)
 		}
@@ -200,10 +195,20 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 	return p.pool, nil
 }
 
-func (p *Platform) postgresConfig(url string) postgres.Config {
+// postgresConfig returns the configuration of a pool whose statements are measured as those of server.
+func (p *Platform) postgresConfig(url, server string) (postgres.Config, error) {
+	queries, err := metric.Register(p.metrics, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "postgres_query_duration_seconds",
+		Help:    "Time from a statement's or batch's sending to its last row.",
+		Buckets: metric.DurationBuckets(),
+	}, []string{"server"}))
+	if err != nil {
+		return postgres.Config{}, err
+	}
 	return postgres.Config{
 		URL: url, MaxConns: p.shared.postgres.MaxConns, ByKey: !p.scans, ApplicationName: "souk-" + p.name,
-	}
+		Tracer: postgres.Measure(queries.WithLabelValues(server)),
+	}, nil
 }
 
 // Replica opens the replica of the module's own database; nil if postgres.replicas has none. It polls as long as the
@@ -227,8 +232,12 @@ func (p *Platform) Replica(ctx context.Context) (*postgres.Replica, error) {
 		if err != nil {
 			return nil, err
 		}
+		cfg, err := p.postgresConfig(url, serverReplica)
+		if err != nil {
+			return nil, err
+		}
 		replica, err := postgres.OpenReplica(ctx, primary, postgres.ReplicaConfig{
-			Config:       p.postgresConfig(url),
+			Config:       cfg,
 			MaxStaleness: p.shared.postgres.MaxStaleness,
 			Served:       func(source string) { reads.WithLabelValues(source).Inc() },
 		})
@@ -240,6 +249,9 @@ func (p *Platform) Replica(ctx context.Context) (*postgres.Replica, error) {
 			Name: "postgres_replica_lag_seconds",
 			Help: "Age of the newest state that the replica is known to have; 0 to 2 s is none.",
 		}, func() float64 { return replica.Lag().Seconds() })); err != nil {
+			return nil, fmt.Errorf("metrics of the replica of the database of %s: %w", p.name, err)
+		}
+		if err := p.metrics.Register(newPoolCollector(serverReplica, replica.Stat)); err != nil {
 			return nil, fmt.Errorf("metrics of the replica of the database of %s: %w", p.name, err)
 		}
 		p.stale = replica

@@ -5,35 +5,47 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// poolCollector exports metrics of a service's database connections.
-type poolCollector struct{ pool *pgxpool.Pool }
-
-var (
-	poolInUse = prometheus.NewDesc("postgres_connections_in_use", "Connections that a query or transaction holds.",
-		nil, nil)
-	poolOpen  = prometheus.NewDesc("postgres_connections_open", "Connections that are open.", nil, nil)
-	poolMax   = prometheus.NewDesc("postgres_connections_max", "Connections that may be open.", nil, nil)
-	poolWaits = prometheus.NewDesc("postgres_connection_wait_total",
-		"Times that a connection had to be waited for.", nil, nil)
-	poolWait = prometheus.NewDesc("postgres_connection_wait_seconds_total", "Time spent waiting for connections.",
-		nil, nil)
+// The values of the label server: whose connections or statements a metric is about.
+const (
+	serverPrimary = "primary"
+	serverReplica = "replica"
 )
+
+// poolCollector exports metrics of the connections to a service's database, or to its replica.
+type poolCollector struct {
+	stat                             func() *pgxpool.Stat
+	inUse, open, most, waits, waited *prometheus.Desc
+}
+
+func newPoolCollector(server string, stat func() *pgxpool.Stat) poolCollector {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, nil, prometheus.Labels{"server": server})
+	}
+	return poolCollector{
+		stat:   stat,
+		inUse:  desc("postgres_connections_in_use", "Connections that a query or transaction holds."),
+		open:   desc("postgres_connections_open", "Connections that are open."),
+		most:   desc("postgres_connections_max", "Connections that may be open."),
+		waits:  desc("postgres_connection_wait_total", "Times that a connection had to be waited for."),
+		waited: desc("postgres_connection_wait_seconds_total", "Time spent waiting for connections."),
+	}
+}
 
 // Describe sends the descriptions of the metrics.
 func (c poolCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{poolInUse, poolOpen, poolMax, poolWaits, poolWait} {
+	for _, d := range []*prometheus.Desc{c.inUse, c.open, c.most, c.waits, c.waited} {
 		out <- d
 	}
 }
 
 // Collect sends the metrics.
 func (c poolCollector) Collect(out chan<- prometheus.Metric) {
-	s := c.pool.Stat()
+	s := c.stat()
 	for d, v := range map[*prometheus.Desc]float64{
-		poolInUse: float64(s.AcquiredConns()), poolOpen: float64(s.TotalConns()), poolMax: float64(s.MaxConns()),
+		c.inUse: float64(s.AcquiredConns()), c.open: float64(s.TotalConns()), c.most: float64(s.MaxConns()),
 	} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
-	out <- prometheus.MustNewConstMetric(poolWaits, prometheus.CounterValue, float64(s.EmptyAcquireCount()))
-	out <- prometheus.MustNewConstMetric(poolWait, prometheus.CounterValue, s.EmptyAcquireWaitTime().Seconds())
+	out <- prometheus.MustNewConstMetric(c.waits, prometheus.CounterValue, float64(s.EmptyAcquireCount()))
+	out <- prometheus.MustNewConstMetric(c.waited, prometheus.CounterValue, s.EmptyAcquireWaitTime().Seconds())
 }

@@ -117,6 +117,9 @@ func (r *Replica) Bound() time.Duration { return r.bound }
 // 0 and 2 s if the replica keeps up, and grows while the replica is down.
 func (r *Replica) Lag() time.Duration { return time.Since(*r.reached.Load()) }
 
+// Stat returns the state of the pool of connections to the replica.
+func (r *Replica) Stat() *pgxpool.Stat { return r.pool.Stat() }
+
 // Close closes the connections to the replica.
 func (r *Replica) Close() { r.pool.Close() }
 

@@ -49,6 +49,18 @@ func (h *harness) titles() []string {
 	return all
 }
 
+func TestConnectionsAndStatementsOfTheReplicaAreMeasured(t *testing.T) {
+	t.Parallel()
+	h, _ := setupReplica(t)
+	const replica = `{server="replica",service="product"}`
+	require.Positive(t, h.Metric(`postgres_connections_open`+replica))
+	require.Positive(t, h.Metric(`postgres_connections_max`+replica))
+	before := h.Metric(`postgres_query_duration_seconds_count` + replica)
+	h.replicaServes()
+	require.Greater(t, h.Metric(`postgres_query_duration_seconds_count`+replica), before)
+	require.Positive(t, h.Metric(`postgres_connections_open{server="primary",service="product"}`))
+}
+
 func TestReplicaThatIsBehindHidesNoChangeForLongerThanTheBound(t *testing.T) {
 	t.Parallel()
 	h, r := setupReplica(t)
