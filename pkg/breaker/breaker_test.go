@@ -73,6 +73,23 @@ func TestTimeoutsOpenTheBreaker(t *testing.T) {
 	require.ErrorIs(t, r.Call(t.Context(), "product", fail(nil)), breaker.ErrOpen)
 }
 
+// The caller of a callee that hangs runs out of time, whoever has set the deadline. One that leaves says nothing of it.
+func TestCallsWhoseCallerRanOutOfTimeCountAndThoseWhoseCallerLeftDoNot(t *testing.T) {
+	t.Parallel()
+	r := breaker.NewRegistry(breaker.Options{MinRequests: 4}, nil)
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	for range 20 {
+		require.ErrorIs(t, r.Call(left, "product", func() error { return left.Err() }), context.Canceled)
+	}
+	for range 4 {
+		require.ErrorIs(t, r.Call(late, "product", func() error { return late.Err() }), context.DeadlineExceeded)
+	}
+	require.ErrorIs(t, r.Call(t.Context(), "product", fail(nil)), breaker.ErrOpen)
+}
+
 func TestPanicsPassThrough(t *testing.T) {
 	t.Parallel()
 	r := breaker.NewRegistry(breaker.Options{}, nil)
