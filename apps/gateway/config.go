@@ -20,6 +20,9 @@ type Config struct {
 	// PublicURL is the URL at which browsers reach the gateway, for the sign-in's redirect; empty:
 	// http://Addr. With https, cookies are Secure and named __Host-….
 	PublicURL string `yaml:"public_url"`
+	// Environment is what this souk is: production, staging or development. GET /health/live says it, and souk seed refuses
+	// production. Default production.
+	Environment string `yaml:"environment"`
 	// MaxBody is the largest request body, in bytes. Default 1 MiB; less than 1 KiB is refused.
 	MaxBody int64 `yaml:"max_body"`
 	// Timeout bounds a whole request. Default 30 s; 0 is refused.
@@ -79,6 +82,7 @@ type RateConfig struct {
 func Default() Config {
 	return Config{
 		Addr:           "127.0.0.1:8080",
+		Environment:    "production",
 		MaxBody:        1 << 20,
 		Timeout:        30 * time.Second,
 		LameDuck:       3 * time.Second,
@@ -96,6 +100,9 @@ func (c *Config) Validate() error {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if err := config.CheckListenAddr(c.Addr); err != nil {
 		wrong("addr: %w", err)
+	}
+	if !slices.Contains([]string{"production", "staging", "development"}, c.Environment) {
+		wrong("environment: %q is neither production, staging nor development", c.Environment)
 	}
 	if c.MaxBody < 1024 {
 		wrong("max_body: must be at least 1024 bytes")

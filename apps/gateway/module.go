@@ -75,6 +75,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Clock:          p.Clock(),
 		PublicURL:      cfg.publicURL(),
 		DevURL:         cfg.DevURL,
+		Environment:    cfg.Environment,
 		Origins:        cfg.Origins,
 		LoopbackOnly:   cfg.LoopbackOnly,
 		TrustedProxies: cfg.trustedProxies(),

@@ -68,6 +68,7 @@ Start it on this machine with: souk dev --demo`,
 		migrateCommand(data),
 		importCommand(data),
 		exportCommand(data),
+		seedCommand(data),
 		tokenCommand(
 			data,
 		),

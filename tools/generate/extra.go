@@ -175,21 +175,31 @@ func unsubscribeOperation(id, summary, description string) object {
 		})
 }
 
+var healthy = object{"status": "ok", "environment": "production"}
+
 func healthOperation(id, summary, description string, failures ...string) object {
 	ok := object{
 		"description": "It does.",
 		"content": object{"application/json": object{
 			"schema": object{
-				"type": "object", "description": "The state.", "required": []string{"status"},
-				"properties": object{"status": object{
-					"type":        "string",
-					"enum":        []string{"ok", "unavailable"},
-					"description": "ok, or what is wrong.",
-					"examples":    []any{"ok"},
-				}},
-				"examples": []any{object{"status": "ok"}},
+				"type": "object", "description": "The state.", "required": []string{"status", "environment"},
+				"properties": object{
+					"status": object{
+						"type":        "string",
+						"enum":        []string{"ok", "unavailable"},
+						"description": "ok, or what is wrong.",
+						"examples":    []any{"ok"},
+					},
+					"environment": object{
+						"type":        "string",
+						"enum":        []string{"production", "staging", "development"},
+						"description": "What this souk is for.",
+						"examples":    []any{"production"},
+					},
+				},
+				"examples": []any{healthy},
 			},
-			"example": object{"status": "ok"},
+			"example": healthy,
 		}},
 	}
 	responses := object{"200": ok}

@@ -325,12 +325,12 @@ func TestHealthNeedsNoOtherService(t *testing.T) {
 	for _, path := range []string{"/health/live", "/health/ready"} {
 		res := g.send(http.MethodGet, path, "", "Authorization", asUser)
 		require.Equal(t, http.StatusOK, res.StatusCode, path)
-		require.JSONEq(t, `{"status":"ok"}`, res.body)
+		require.JSONEq(t, `{"status":"ok","environment":"production"}`, res.body)
 	}
 	require.NoError(t, redis.Stop(t.Context()))
 	res := g.send(http.MethodGet, "/health/ready", "")
 	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
-	require.JSONEq(t, `{"status":"unavailable"}`, res.body, "without the reason")
+	require.JSONEq(t, `{"status":"unavailable","environment":"production"}`, res.body, "without the reason")
 	require.Equal(t, http.StatusOK, g.send(http.MethodGet, "/health/live", "").StatusCode)
 }
 

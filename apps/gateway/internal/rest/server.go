@@ -44,6 +44,7 @@ type Deps struct {
 	Clock          clock.Clock
 	PublicURL      string
 	DevURL         string
+	Environment    string // production, staging or development
 	Origins        middleware.Origins
 	LoopbackOnly   bool // answers requests for loopback hosts only
 	TrustedProxies []netip.Prefix
@@ -121,9 +122,9 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	if err := handleDocs(open); err != nil {
 		return nil, err
 	}
-	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
+	open.handle("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, d.Environment, nil) })
 	open.handle("GET /health/ready",
-		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Ready(r.Context())) })
+		func(w http.ResponseWriter, r *http.Request) { writeHealth(w, d.Environment, d.Ready(r.Context())) })
 	if d.DevURL != "" {
 		target, err := url.Parse(d.DevURL)
 		if err != nil {
@@ -242,14 +243,14 @@ func routed(route string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func writeHealth(w http.ResponseWriter, err error) {
+func writeHealth(w http.ResponseWriter, environment string, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	status := "ok"
 	if err != nil {
+		status = "unavailable"
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"status":"unavailable"}`)) // an error means that the prober is gone
-		return
 	}
-	_, _ = w.Write([]byte(`{"status":"ok"}`)) // the same
+	_, _ = fmt.Fprintf(w, `{"status":%q,"environment":%q}`, status, environment) // an error: the prober is gone
 }

@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"souk/pkg/errs"
 	"souk/pkg/retry"
@@ -31,6 +32,15 @@ type Client struct {
 // New returns a client of the API at base, e.g. "http://127.0.0.1:8080". An empty token sends no credentials.
 func New(base, token string) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{Timeout: time.Minute}}
+}
+
+// Environment returns what the souk says it is for: production, staging or development. "": it does not say so.
+func (c *Client) Environment(ctx context.Context) (string, error) {
+	var live structpb.Struct
+	if err := c.Call(ctx, http.MethodGet, "/health/live", nil, &live); err != nil {
+		return "", err
+	}
+	return live.GetFields()["environment"].GetStringValue(), nil
 }
 
 // problem is the body of an application/problem+json response.

@@ -201,7 +201,8 @@ func (d *run) settings() map[string]any {
 		"rpc":       map[string]any{"transport": d.o.Transport},
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
-			"lame_duck": "0s", // no load balancer
+			"environment": "development",
+			"lame_duck":   "0s", // no load balancer
 			// Pages that a developer serves on this machine may call the API, and others may not reach it by a name of
 			// theirs.
 			"origins": []string{
