@@ -73,7 +73,7 @@ func TestTimeoutsOpenTheBreaker(t *testing.T) {
 	require.ErrorIs(t, r.Call(t.Context(), "product", fail(nil)), breaker.ErrOpen)
 }
 
-// The caller of a callee that hangs runs out of time, whoever has set the deadline. One that leaves says nothing of it.
+// The caller of a callee that hangs runs out of time. A caller that leaves says nothing of the callee.
 func TestCallsWhoseCallerRanOutOfTimeCountAndThoseWhoseCallerLeftDoNot(t *testing.T) {
 	t.Parallel()
 	r := breaker.NewRegistry(breaker.Options{MinRequests: 4}, nil)

@@ -18,16 +18,17 @@ type poolCollector struct {
 }
 
 func newPoolCollector(server string, stat func() *pgxpool.Stat) poolCollector {
-	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, nil, prometheus.Labels{"server": server})
-	}
+	labels := prometheus.Labels{"server": server}
 	return poolCollector{
-		stat:   stat,
-		inUse:  desc("postgres_connections_in_use", "Connections that a query or transaction holds."),
-		open:   desc("postgres_connections_open", "Connections that are open."),
-		most:   desc("postgres_connections_max", "Connections that may be open."),
-		waits:  desc("postgres_connection_wait_total", "Times that a connection had to be waited for."),
-		waited: desc("postgres_connection_wait_seconds_total", "Time spent waiting for connections."),
+		stat: stat,
+		inUse: prometheus.NewDesc("postgres_connections_in_use",
+			"Connections that a query or transaction holds.", nil, labels),
+		open: prometheus.NewDesc("postgres_connections_open", "Connections that are open.", nil, labels),
+		most: prometheus.NewDesc("postgres_connections_max", "Connections that may be open.", nil, labels),
+		waits: prometheus.NewDesc("postgres_connection_wait_total",
+			"Times that a connection had to be waited for.", nil, labels),
+		waited: prometheus.NewDesc("postgres_connection_wait_seconds_total",
+			"Time spent waiting for connections.", nil, labels),
 	}
 }
 
