@@ -52,7 +52,7 @@ func documentedMetrics(t *testing.T) map[string]documented {
 func catalogue(t *testing.T) metrics {
 	t.Helper()
 	out := metrics{
-		"up": nil, "process_start_time_seconds": nil,
+		"up": nil, "process_start_time_seconds": {"process"},
 		"ALERTS": {"alertname", "alertstate", "severity", "service"},
 	}
 	for name, d := range documentedMetrics(t) {

@@ -63,7 +63,13 @@ func Seed(ctx context.Context, client *api.Client, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "created %d of %d shops with their products (%s)\n", len(created), len(demoShops), environment)
+	_, err = fmt.Fprintf(
+		out,
+		"created %d of %d shops with their products (%s)\n",
+		len(created),
+		len(demoShops),
+		environment,
+	)
 	return err
 }
 
