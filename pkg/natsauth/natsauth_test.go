@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	orderv1 "souk/gen/go/souk/order/v1"
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/gen/go/souk/services"
 	"souk/pkg/clock"
@@ -199,6 +200,34 @@ func TestHeartbeatsAreAllowed(t *testing.T) {
 	require.NoError(t, stop(ctx))
 	product.allowed()
 	gateway.allowed()
+}
+
+// A process with two services answers for both.
+func TestOperatorFindsAllServicesOfAProcess(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	process, operator := h.as("order", "product"), h.as(natsauth.Operator)
+	for name, register := range map[string]func(*rpc.Server){
+		"product": func(s *rpc.Server) {
+			productv1.RegisterProductServiceServer(s, productv1.UnimplementedProductServiceServer{})
+		},
+		"order": func(s *rpc.Server) {
+			orderv1.RegisterOrderServiceServer(s, orderv1.UnimplementedOrderServiceServer{})
+		},
+	} {
+		s := rpc.NewServer(rpc.ServerOptions{Service: name})
+		register(s)
+		stop, err := natsrpc.New(process.Conn, natsrpc.Options{}).Serve(t.Context(), s)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, stop(context.Background())) })
+	}
+	found, err := natsrpc.Discover(t.Context(), operator.Conn, time.Second, services.Names()...)
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Equal(t, "order", found[0].Name)
+	require.Equal(t, "product", found[1].Name)
+	process.allowed()
+	operator.allowed()
 }
 
 type slowProduct struct {

@@ -136,29 +136,36 @@ func (sv *serving) respond(m *nats.Msg, answer any) {
 	}
 }
 
-// Discover returns the statistics of every service process that answers within wait, sorted by service and process.
+// Discover returns the statistics of every process of the services that answers within wait, sorted by service and
+// process. It asks for each service with a reply subject of its own, because the servers let a process with several
+// services publish only one message to it.
 //
 // Errors: unavailable.
-func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration) ([]micro.Stats, error) {
+func Discover(ctx context.Context, nc *nats.Conn, wait time.Duration, services ...string) ([]micro.Stats, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	inbox := nc.NewRespInbox()
-	sub, err := nc.SubscribeSync(inbox)
+	inbox := nc.NewInbox() + "."
+	sub, err := nc.SubscribeSync(inbox + "*")
 	if err != nil {
 		return nil, errs.Wrap(err, errs.Unavailable, "NATS takes no subscriptions")
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection, which has no subscriptions
-	subject, err := micro.ControlSubject(micro.StatsVerb, "", "")
-	if err != nil {
-		return nil, err
-	}
-	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
-		return nil, errs.Wrap(err, errs.Unavailable, "NATS does not answer")
+	for _, service := range services {
+		subject, err := micro.ControlSubject(micro.StatsVerb, service, "")
+		if err != nil {
+			return nil, err
+		}
+		if err := nc.PublishRequest(subject, inbox+service, nil); err != nil {
+			return nil, errs.Wrap(err, errs.Unavailable, "NATS does not answer")
+		}
 	}
 	var found []micro.Stats
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
+		if errors.Is(err, nats.ErrNoResponders) { // no process runs a service
+			continue
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
 		if err != nil {

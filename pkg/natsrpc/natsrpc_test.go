@@ -163,7 +163,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 		return false
 	}, "the calls are not counted")
 
-	found, err := natsrpc.Discover(t.Context(), nc, 100*time.Millisecond)
+	found, err := natsrpc.Discover(t.Context(), nc, 100*time.Millisecond, "product", "order")
 	require.NoError(t, err)
 	require.Len(t, found, 1)
 	require.Equal(t, ping.ID, found[0].ID)
@@ -171,7 +171,7 @@ func TestServicesAnswerTheNATSServiceAPI(t *testing.T) {
 
 func TestDiscoverWithoutServices(t *testing.T) {
 	t.Parallel()
-	found, err := natsrpc.Discover(t.Context(), natstest.Conn(t), 50*time.Millisecond)
+	found, err := natsrpc.Discover(t.Context(), natstest.Conn(t), 50*time.Millisecond, "product")
 	require.NoError(t, err)
 	require.Empty(t, found)
 }

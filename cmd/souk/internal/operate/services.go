@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"souk/cmd/souk/internal/dev"
+	"souk/gen/go/souk/services"
 	"souk/pkg/natsrpc"
 )
 
@@ -80,7 +81,7 @@ func (s *Souk) findServices(ctx context.Context) ([]serviceInfo, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	stats, err := natsrpc.Discover(ctx, nc, discoverWait)
+	stats, err := natsrpc.Discover(ctx, nc, discoverWait, services.Names()...)
 	if err != nil {
 		return nil, err
 	}
