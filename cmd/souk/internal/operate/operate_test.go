@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/apps/auth"
 	"souk/apps/cart"
@@ -42,7 +41,7 @@ import (
 	"souk/pkg/saga"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 var modules = []module.Module{
 	user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module, notification.Module,
@@ -72,7 +71,7 @@ func setup(t *testing.T) *harness {
 	raw, err := json.Marshal(map[string]any{ // JSON is YAML
 		"postgres": map[string]any{"urls": h.urls},
 		"nats":     map[string]any{"url": server.URL()},
-		"redis":    map[string]any{"addr": redistest.Addr(t)},
+		"redis":    redistest.Section(redistest.Config(t)),
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(h.config, raw, 0o600))
