@@ -36,8 +36,8 @@ ferretdb: deps ## documents on FerretDB, which speaks MongoDB's protocol (minute
 pooled: deps-test ## the services' tests behind PgBouncer in transaction mode
 	@SOUK_TEST_POOLED=1 go run ./tools/testenv -- go test -count=1 -timeout 25m ./apps/...
 
-clustered: deps-test ## end-to-end tests on clusters: NATS of three, a PostgreSQL replica; and the loss of their servers
-	@SOUK_TEST_CLUSTERED=1 go run ./tools/testenv -- go test -count=1 -timeout 25m -run '^(TestSuite|TestCluster)' -v ./tests/e2e
+clustered: deps-test ## end-to-end tests on clusters of NATS and Redis and a PostgreSQL replica, and the loss of their servers
+	@SOUK_TEST_CLUSTERED=1 SOUK_TEST_REDIS=cluster go run ./tools/testenv -- go test -count=1 -timeout 25m -run '^(TestSuite|TestCluster)' -v ./tests/e2e
 
 infra-check: deps ## the quick checks of images, Compose, Kubernetes, Terraform, pipelines, alerts and load scripts
 	@tools/deps.sh infra

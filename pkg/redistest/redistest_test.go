@@ -5,12 +5,11 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/pkg/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func TestClientsShareServerAndKeysDiffer(t *testing.T) {
 	t.Parallel()
@@ -25,10 +24,32 @@ func TestClientsShareServerAndKeysDiffer(t *testing.T) {
 func TestPrivateServerCanBeFlushedAndStopped(t *testing.T) {
 	t.Parallel()
 	private := redistest.Private(t)
-	client := redistest.Open(t, private.Addr())
-	require.NoError(t, client.Do(t.Context(), client.B().Flushall().Build()).Error())
+	client := redistest.Open(t, private.Config())
+	for _, node := range client.Nodes() {
+		require.NoError(t, node.Do(t.Context(), node.B().Flushall().Build()).Error())
+	}
 	require.NoError(t, private.Stop(t.Context()))
-	require.Error(t, client.Do(t.Context(), client.B().Ping().Build()).Error())
+	require.Error(t, client.Do(t.Context(), client.B().Get().Key("k").Build()).Error())
+	require.NoError(t, private.Stop(t.Context()), "twice is allowed")
+}
+
+func TestMortalClientDiesAtACommand(t *testing.T) {
+	t.Parallel()
+	client := redistest.Client(t)
+	for lost, want := range map[bool]int64{false: 1, true: 2} {
+		key := redistest.Key(t, "k")
+		m := redistest.NewMortal(client, 2, lost)
+		incr := func() rueidis.Completed { return client.B().Incr().Key(key).Build() }
+		require.NoError(t, m.Do(t.Context(), incr()).Error())
+		require.False(t, m.Died())
+		for _, res := range m.DoMulti(t.Context(), incr(), incr()) {
+			require.Error(t, res.Error())
+		}
+		require.True(t, m.Died())
+		n, err := client.Do(t.Context(), client.B().Get().Key(key).Build()).AsInt64()
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
 }
 
 func ExampleClient() {

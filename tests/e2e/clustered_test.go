@@ -212,6 +212,9 @@ func (d *deployment) streamLeader() *natsNode {
 // longestPurchase bounds how long a customer may need for a purchase while a server is lost.
 const longestPurchase = 5 * time.Second
 
+// longestFailover is the same for Redis, whose nodes must agree that a master is gone before its replica takes over.
+const longestFailover = 10 * time.Second
+
 // TestClusterLosesNodesUnderLoad kills nodes of NATS while customers buy: the one that leads the stream of events, and
 // each of the others, so that also the nodes to which the processes and natsauth are connected are among them. Then
 // the replica stops, from which the catalogue is read.
@@ -246,6 +249,23 @@ func TestClusterLosesNodesUnderLoad(t *testing.T) {
 	}
 	waittest.Until(t, func() bool { return l.orders.Load() > before+20 }, "no orders are taken without the replica")
 	require.Less(t, l.longest(), longestPurchase, "the longest purchase")
+	d.requireNothingLost(l)
+}
+
+// TestClusterLosesARedisMasterUnderLoad kills a master while customers buy. Its replica takes over. Redis replicates
+// asynchronously, so that the last carts may be gone.
+func TestClusterLosesARedisMasterUnderLoad(t *testing.T) {
+	if !onClustered() || os.Getenv("SOUK_TEST_REDIS") != "cluster" {
+		t.Skip(clusteredVariable + " is not set, or SOUK_TEST_REDIS is not cluster")
+	}
+	t.Parallel()
+	d := deployClustered(t)
+	_, l := d.marketLosing(true)
+	before := l.orders.Load()
+	require.NoError(t, syscall.Kill(d.servers.redis.nodes[0].PID(), syscall.SIGKILL))
+	waittest.Until(t, func() bool { return l.orders.Load() > before+60 }, "no orders are taken without a master")
+	t.Logf("a master was killed: the longest purchase took %s", l.longest())
+	require.Less(t, l.longest(), longestFailover, "the longest purchase")
 	d.requireNothingLost(l)
 }
 

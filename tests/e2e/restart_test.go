@@ -67,9 +67,15 @@ func twoProcesses() []string {
 // market creates a variant and starts a load that buys it.
 func (d *deployment) market() (variant string, l *load) {
 	d.t.Helper()
+	return d.marketLosing(false)
+}
+
+// marketLosing is market for a test that may lose carts.
+func (d *deployment) marketLosing(carts bool) (variant string, l *load) {
+	d.t.Helper()
 	shop := handle("restarts")
 	variant = d.seller(shop).sell(shop, "Restarts", "10.00", 100_000).Variants[0].ID
-	l = startLoad(d.t, d.souk, variant, false)
+	l = startLoad(d.t, d.souk, variant, carts)
 	waittest.Until(d.t, func() bool { return l.orders.Load() > 20 }, "no orders are taken")
 	return variant, l
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"souk/apps/cart"
@@ -23,9 +22,10 @@ import (
 	"souk/pkg/moduletest"
 	"souk/pkg/money"
 	"souk/pkg/redistest"
+	"souk/pkg/redisx"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // catalogue fakes the product service.
 type catalogue struct {
@@ -92,12 +92,12 @@ func brl(minor int64) money.Money { return money.New(minor, "BRL") }
 func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
 	c := clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
-	h := setupOn(t, redistest.Private(t).Addr(), c, opts...)
+	h := setupOn(t, redistest.Private(t).Config(), c, opts...)
 	h.clock = c
 	return h
 }
 
-func setupOn(t testing.TB, redis string, c clock.Clock, opts ...moduletest.Option) *harness {
+func setupOn(t testing.TB, redis redisx.Config, c clock.Clock, opts ...moduletest.Option) *harness {
 	t.Helper()
 	h := &harness{catalogue: &catalogue{offers: map[string]*productv1.Offer{}}, redis: redistest.Open(t, redis)}
 	h.Service = moduletest.Start(t, cart.Module, append([]moduletest.Option{
@@ -150,11 +150,23 @@ func quantities(c *cartv1.Cart) map[string]int64 {
 	return out
 }
 
+// keys returns the keys that match a pattern.
+func (h *harness) keys(t testing.TB, pattern string) (out []string) {
+	t.Helper()
+	for _, node := range h.redis.Nodes() {
+		found, err := node.Do(t.Context(), node.B().Keys().Pattern(pattern).Build()).AsStrSlice()
+		require.NoError(t, err)
+		out = append(out, found...)
+	}
+	return out
+}
+
 // lose deletes an owner's keys, as a lost Redis would.
 func (h *harness) lose(t testing.TB, owner string) {
 	t.Helper()
-	keys := []string{"cart:" + owner, "cart:" + owner + ":orders"}
-	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(keys...).Build()).Error())
+	for _, key := range h.keys(t, "cart:*"+owner+"*") {
+		require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(key).Build()).Error())
+	}
 }
 
 // bump increments the version of a product's tag, as the product service does after a change.
