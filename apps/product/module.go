@@ -76,8 +76,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		if err != nil {
 			return nil, err
 		}
-		opts.Cache, err = repository.NewCache(redis, cfg.CacheTTL, repository.ReadFromPrimary(opts.Replica), p.Logger(),
-			p.Metrics())
+		values, err := p.Cache(ctx)
+		if err != nil {
+			return nil, err
+		}
+		opts.Cache, err = repository.NewCache(redis, values, cfg.CacheTTL, repository.ReadFromPrimary(opts.Replica),
+			p.Logger(), p.Metrics())
 		if err != nil {
 			return nil, err
 		}

@@ -332,6 +332,9 @@ func (p *Platform) Documents(ctx context.Context) (*document.Store, error) {
 // Redis opens the process's Redis.
 func (p *Platform) Redis(ctx context.Context) (rueidis.Client, error) { return p.shared.redis(ctx) }
 
+// Cache opens the Redis for what may be evicted. It is the process's Redis, unless the section cache names another.
+func (p *Platform) Cache(ctx context.Context) (rueidis.Client, error) { return p.shared.cache(ctx) }
+
 // JetStream opens the process's JetStream.
 func (p *Platform) JetStream(_ context.Context) (jetstream.JetStream, error) {
 	return p.shared.jetStream()

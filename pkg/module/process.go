@@ -114,6 +114,7 @@ func Sections() []string {
 		sectionPostgres,
 		sectionDocuments,
 		sectionRedis,
+		sectionCache,
 		sectionNATS,
 		sectionIdentity,
 		sectionAdmin,

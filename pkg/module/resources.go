@@ -88,13 +88,13 @@ func newResources(
 		},
 		func(nc *nats.Conn) (jetstream.JetStream, error) { return jetstream.New(nc) },
 		outbox.NewPublisher,
-		func(c redisx.Config) (rueidis.Client, error) {
-			client, err := redisx.Open(context.Background(), c)
-			if err != nil {
-				return nil, fmt.Errorf("open Redis: %w", err)
+		func(c redisx.Config) (rueidis.Client, error) { return r.openRedis(c) },
+		func(client rueidis.Client) (cacheRedis, error) {
+			c, err := decode(tree, sectionCache, DefaultCache())
+			if err == nil && c.IsSet() {
+				client, err = r.openRedis(c.Config)
 			}
-			r.onClose(client.Close)
-			return client, nil
+			return cacheRedis{client}, err
 		},
 	}
 	if r.rpc.Transport == transportNATS {
@@ -109,6 +109,18 @@ func newResources(
 		}
 	}
 	return r, nil
+}
+
+// cacheRedis is the Redis for what may be evicted.
+type cacheRedis struct{ rueidis.Client }
+
+func (r *resources) openRedis(c redisx.Config) (rueidis.Client, error) {
+	client, err := redisx.Open(context.Background(), c)
+	if err != nil {
+		return nil, fmt.Errorf("open Redis: %w", err)
+	}
+	r.onClose(client.Close)
+	return client, nil
 }
 
 // decode decodes a configuration section into its defaults.
@@ -133,6 +145,7 @@ func (r *resources) jetStream() (jetstream.JetStream, error)       { return reso
 func (r *resources) nats() (*nats.Conn, error)                     { return resolve[*nats.Conn](r) }
 func (r *resources) publisher() (*outbox.Publisher, error)         { return resolve[*outbox.Publisher](r) }
 func (r *resources) redis(context.Context) (rueidis.Client, error) { return resolve[rueidis.Client](r) }
+func (r *resources) cache(context.Context) (rueidis.Client, error) { return resolve[cacheRedis](r) }
 func (r *resources) tracer(service string) trace.Tracer {
 	return r.telemetry.ForService(service).Tracer("souk/" + service)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/postgres"
+	"souk/pkg/redisx"
 	"souk/pkg/rpc"
 )
 
@@ -29,6 +31,7 @@ const (
 	sectionPostgres  = "postgres"
 	sectionDocuments = "documents"
 	sectionRedis     = "redis"
+	sectionCache     = "cache"
 	sectionNATS      = "nats"
 	sectionIdentity  = "identity"
 	sectionAdmin     = "admin"
@@ -88,6 +91,24 @@ func (c PostgresConfig) ServiceURL(service string) (string, error) {
 // ReplicaURL returns the URL of the replica of a service's database; "": it has none.
 func (c PostgresConfig) ReplicaURL(service string) string {
 	return fill(c.Replicas[service], service, c.Passwords[service])
+}
+
+// CacheConfig names the Redis for what may be evicted. Without a server, it is the one of section redis.
+type CacheConfig struct {
+	redisx.Config `yaml:",inline"`
+}
+
+// DefaultCache returns the default configuration.
+func DefaultCache() CacheConfig { return CacheConfig{redisx.Default()} }
+
+// Validate checks the configuration.
+//
+// Errors: invalid_argument.
+func (c *CacheConfig) Validate() error {
+	if reflect.DeepEqual(*c, DefaultCache()) {
+		return nil
+	}
+	return c.Config.Validate()
 }
 
 // DocumentsConfig says where the services keep documents.

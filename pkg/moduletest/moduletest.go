@@ -106,6 +106,11 @@ func Redis(cfg redisx.Config) Option {
 	return func(s *Service) { s.tree["redis"] = redistest.Section(cfg) }
 }
 
+// Cache keeps what may be evicted in another Redis.
+func Cache(cfg redisx.Config) Option {
+	return func(s *Service) { s.tree["cache"] = redistest.Section(cfg) }
+}
+
 // Postgres gives the service a database of the test instead of one of its own, with a replica; "": none.
 func Postgres(url, replica string, maxStaleness time.Duration) Option {
 	return func(s *Service) {

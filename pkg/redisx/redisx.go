@@ -64,6 +64,9 @@ func Default() Config {
 	return Config{DialTimeout: 500 * time.Millisecond, Timeout: 600 * time.Millisecond, CacheBytes: 32 << 20}
 }
 
+// IsSet reports whether the configuration names a server.
+func (c *Config) IsSet() bool { return c.Addr != "" || len(c.Sentinels)+len(c.Cluster) > 0 }
+
 // Validate checks the configuration.
 //
 // Errors: invalid_argument.

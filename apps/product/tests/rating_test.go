@@ -13,6 +13,9 @@ import (
 	productv1 "souk/gen/go/souk/product/v1"
 	"souk/pkg/event"
 	"souk/pkg/id"
+	"souk/pkg/moduletest"
+	"souk/pkg/redistest"
+	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
@@ -168,6 +171,38 @@ func TestCachedProductsShowNewRatingsAtOnce(t *testing.T) {
 	h := setup(t, cached(t)...)
 	h.shop("s")
 	productID := h.add(simple("s", "a", "Lamp", 1))[0]
+	require.Zero(t, h.rating(productID).GetCount())
+	h.Deliver("comment", h.rated(productID, 1, 4.5, 2))
+	waittest.Until(t, func() bool { return h.rating(productID).GetCount() == 2 }, "the cached product stays")
+}
+
+// A second Redis has the cached products only. It may lose all of them at any time.
+func TestEvictedProductsAreLoadedAgain(t *testing.T) {
+	t.Parallel()
+	main, second := redistest.Private(t).Config(), redistest.Private(t).Config()
+	h := setup(t, moduletest.Redis(main), moduletest.Cache(second), moduletest.Config(map[string]any{"cache_ttl": "1m"}))
+	h.shop("s")
+	productID := h.add(simple("s", "a", "Lamp", 1))[0]
+	require.Zero(t, h.rating(productID).GetCount())
+	keys := func(cfg redisx.Config) (all []string) {
+		client, err := redisx.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		defer client.Close()
+		for _, node := range client.Nodes() {
+			found, err := node.Do(t.Context(), node.B().Keys().Pattern("*"+productID+"*").Build()).AsStrSlice()
+			require.NoError(t, err)
+			all = append(all, found...)
+		}
+		return all
+	}
+	waittest.Until(t, func() bool { return len(keys(second)) == 1 }, "the product is not in the second Redis")
+	for _, key := range keys(main) {
+		require.Contains(t, key, "souk:tag", "the main Redis has versions only")
+	}
+	client, err := redisx.Open(t.Context(), second)
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, client.Do(t.Context(), client.B().Del().Key(keys(second)[0]).Build()).Error())
 	require.Zero(t, h.rating(productID).GetCount())
 	h.Deliver("comment", h.rated(productID, 1, 4.5, 2))
 	waittest.Until(t, func() bool { return h.rating(productID).GetCount() == 2 }, "the cached product stays")

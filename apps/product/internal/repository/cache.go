@@ -27,12 +27,13 @@ type Cache struct {
 	lately   time.Duration
 }
 
-// NewCache returns a cache of products. A changed product is dropped at once. If Redis was not reachable then, the
+// NewCache returns a cache of products. The products are in values, which may evict them; versions and what was changed
+// are in client, which must not evict. A changed product is dropped at once. If Redis was not reachable then, the
 // product is out of date for at most ttl. For lately, the cache remembers that a product was changed; 0: not at all.
 func NewCache(
-	client rueidis.Client, ttl, lately time.Duration, logger *zap.Logger, metrics prometheus.Registerer,
+	client, values rueidis.Client, ttl, lately time.Duration, logger *zap.Logger, metrics prometheus.Registerer,
 ) (*Cache, error) {
-	products, err := cache.New(client, cache.Options[domain.Document]{
+	products, err := cache.New(values, cache.Options[domain.Document]{
 		Name: "product", TTL: ttl, Encode: encodeDocument, Decode: decodeDocument, Metrics: metrics,
 	})
 	if err != nil {

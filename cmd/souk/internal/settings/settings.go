@@ -72,6 +72,7 @@ func Check(tree *config.Tree, selected []module.Module) error {
 	nats := func() bool { return transport.Transport == "nats" || slices.ContainsFunc(selected, usesNATS) }
 	return tree.DecodeAll(append(sections,
 		config.Section{Name: "redis", Into: &redisSettings{Config: redisx.Default(), needed: redis}},
+		config.Section{Name: "cache", Into: new(module.DefaultCache())},
 		config.Section{Name: "nats", Into: &natsSettings{needed: nats}},
 	)...)
 }
