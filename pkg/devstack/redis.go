@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +26,8 @@ type RedisOptions struct {
 	// Temporary is for test processes. The server does not save its data. It stops and its folder is removed when
 	// this process ends. No goroutine watches it.
 	Temporary bool
+	// Port is a TCP port of loopback on which the server listens too. 0: it listens on its socket only.
+	Port int
 	// Restart starts the server again when it ends unexpectedly.
 	Restart bool
 	// Binary is the redis-server program. If empty, StartRedis searches PATH for it.
@@ -32,12 +36,15 @@ type RedisOptions struct {
 	Logger *zap.Logger
 }
 
-// Redis is a running private redis-server on a unix socket.
+// Redis is a running private redis-server on a unix socket, and on a port if it has one.
 type Redis struct {
 	server *server
 	lock   *DirLock
 	o      RedisOptions
 	binary string
+	// extra are further arguments. sentinel is the configuration file of a sentinel; "": it is none.
+	extra    []string
+	sentinel string
 
 	socket    string
 	ownSocket string // temporary folder of the socket to remove
@@ -60,12 +67,16 @@ func StartRedis(ctx context.Context, o RedisOptions) (_ *Redis, err error) {
 		r.release()
 		return nil, err
 	}
-	r.server = newServer("redis", r.logFile(), o.Restart, o.Logger, r.launch)
-	if err := r.server.begin(ctx); err != nil {
+	if err := r.begin(ctx); err != nil {
 		r.release()
 		return nil, err
 	}
 	return r, nil
+}
+
+func (r *Redis) begin(ctx context.Context) error {
+	r.server = newServer("redis", r.logFile(), r.o.Restart, r.o.Logger, r.launch)
+	return r.server.begin(ctx)
 }
 
 func (r *Redis) prepare() (err error) {
@@ -126,11 +137,15 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 		persistence = []string{"--appendonly", "no", "--save", ""}
 	}
 	args := append([]string{
-		"--port", "0", "--unixsocket", r.socket, "--unixsocketperm", "700", "--dir", r.o.Dir,
+		"--port", strconv.Itoa(r.o.Port), "--bind", "127.0.0.1",
+		"--unixsocket", r.socket, "--unixsocketperm", "700", "--dir", r.o.Dir,
 		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "notice",
 		// A crash can truncate the last write. Redis then drops that write and loads the rest.
 		"--aof-load-truncated", "yes",
-	}, persistence...)
+	}, append(persistence, r.extra...)...)
+	if r.sentinel != "" {
+		args = append(append([]string{r.sentinel}, args...), "--sentinel")
+	}
 	c := command{
 		path:      r.binary,
 		args:      args,
@@ -172,27 +187,37 @@ func (r *Redis) awaitNoServer(ctx context.Context) error {
 
 // ping sends PING. It returns an error while the server loads its data.
 func (r *Redis) ping(ctx context.Context) error {
+	answer, err := r.ask(ctx, "PING")
+	if err == nil && !strings.HasPrefix(answer, "+PONG") {
+		return fmt.Errorf("redis answers %q", strings.TrimSpace(answer))
+	}
+	return err
+}
+
+// ask sends one command and returns the answer as it comes: a line, or the lines of a text.
+func (r *Redis) ask(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = conn.Close() }()
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // never fails on a socket
 	}
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
+	if _, err := conn.Write([]byte(command + "\r\n")); err != nil {
+		return "", err
 	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return err
+	in := bufio.NewReader(conn)
+	answer, err := in.ReadString('\n')
+	if length, ok := strings.CutPrefix(answer, "$"); ok && err == nil {
+		n, notNumber := strconv.Atoi(strings.TrimSpace(length))
+		text := make([]byte, max(n, 0))
+		_, err = io.ReadFull(in, text)
+		return string(text), errors.Join(notNumber, err)
 	}
-	if !strings.HasPrefix(answer, "+PONG") {
-		return fmt.Errorf("redis answers %q", strings.TrimSpace(answer))
-	}
-	return nil
+	return answer, err
 }
 
 // Addr returns the path of the server's unix socket.
@@ -214,7 +239,9 @@ func (r *Redis) Stop(ctx context.Context) error {
 	r.stopOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, startStopTimeout)
 		defer cancel()
-		r.stopErr = r.server.stop(ctx)
+		if r.server != nil && r.server.proc != nil { // it has begun
+			r.stopErr = r.server.stop(ctx)
+		}
 		r.release()
 	})
 	return r.stopErr
