@@ -16,28 +16,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/pkg/cache"
 	"souk/pkg/errs"
 	"souk/pkg/redistest"
-	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 type product struct {
 	ID    string `json:"id"`
 	Price int64  `json:"price"`
-}
-
-func connect(t testing.TB, addr string) rueidis.Client {
-	t.Helper()
-	c, err := redisx.Open(context.Background(), redisx.Config{Addr: addr})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
 }
 
 func name() string { return fmt.Sprintf("t%x", rand.Uint64()) }
@@ -54,8 +44,7 @@ func TestMissIsFollowedByHits(t *testing.T) {
 	ctx := context.Background()
 	reg := prometheus.NewRegistry()
 	o := cache.Options[product]{Name: name(), Metrics: reg}
-	addr := redistest.Addr(t)
-	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
+	a, b := open(t, redistest.Client(t), o), open(t, redistest.Client(t), o)
 	loads := 0
 	load := func(context.Context) (product, error) { loads++; return product{ID: "p", Price: 7}, nil }
 	for range 5 {
@@ -79,7 +68,7 @@ cache_request_total{cache=%[1]q,result="unavailable"} 0
 func TestConcurrentCallersShareOneLoad(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	c := open(t, connect(t, redistest.Addr(t)), cache.Options[product]{Name: name()})
+	c := open(t, redistest.Client(t), cache.Options[product]{Name: name()})
 	var loads atomic.Int32
 	entered, release := make(chan struct{}), make(chan struct{})
 	load := func(context.Context) (product, error) {
@@ -111,7 +100,7 @@ func TestErrorsAreNotCached(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	o := cache.Options[product]{Name: name()}
-	client := connect(t, redistest.Addr(t))
+	client := redistest.Client(t)
 	c := open(t, client, o)
 	loads := 0
 	missing := func(context.Context) (product, error) {
@@ -147,8 +136,8 @@ func TestErrorsAreNotCached(t *testing.T) {
 func TestOtherProcessesSeeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
-	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
+	o := cache.Options[product]{Name: name()}
+	a, b := open(t, redistest.Client(t), o), open(t, redistest.Client(t), o)
 	var price atomic.Int64
 	load := func(context.Context) (product, error) { return product{ID: "p", Price: price.Load()}, nil }
 	get := func(c *cache.Cache[product]) int64 {
@@ -172,8 +161,8 @@ func TestOtherProcessesSeeAnInvalidation(t *testing.T) {
 func TestValueLoadedBeforeAnInvalidationIsDropped(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
-	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
+	o := cache.Options[product]{Name: name()}
+	a, b := open(t, redistest.Client(t), o), open(t, redistest.Client(t), o)
 	for _, invalidator := range []*cache.Cache[product]{a, b} {
 		require.NoError(t, a.Invalidate(ctx, "p"))
 		read, release, done := make(chan struct{}), make(chan struct{}), make(chan product, 1)
@@ -212,8 +201,8 @@ func TestValueLoadedBeforeAnInvalidationIsDropped(t *testing.T) {
 func TestReadersNeverSeeAValueFromBeforeAnInvalidation(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	addr, o := redistest.Addr(t), cache.Options[product]{Name: name()}
-	a, b := open(t, connect(t, addr), o), open(t, connect(t, addr), o)
+	o := cache.Options[product]{Name: name()}
+	a, b := open(t, redistest.Client(t), o), open(t, redistest.Client(t), o)
 	var database, invalidated atomic.Int64
 	load := func(context.Context) (product, error) { return product{Price: database.Load()}, nil }
 	stop := make(chan struct{})
@@ -255,9 +244,9 @@ func TestReadersNeverSeeAValueFromBeforeAnInvalidation(t *testing.T) {
 func TestValuesAreLoadedWithoutRedis(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	client := connect(t, redistest.Addr(t))
-	c := open(t, client, cache.Options[product]{Name: name()})
-	client.Close() // has the effect of a stopped Redis
+	server := redistest.Private(t)
+	c := open(t, redistest.Open(t, server.Config()), cache.Options[product]{Name: name()})
+	require.NoError(t, server.Stop(t.Context()))
 	for range 3 {
 		start := time.Now()
 		got, err := c.GetOrLoad(ctx, "p", func(context.Context) (product, error) { return product{ID: "p"}, nil })
@@ -271,7 +260,7 @@ func TestValuesAreLoadedWithoutRedis(t *testing.T) {
 func TestValuesOfAnotherVersionAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	client := connect(t, redistest.Addr(t))
+	client := redistest.Client(t)
 	n := name()
 	old, err := cache.New(client, cache.Options[string]{Name: n})
 	require.NoError(t, err)
@@ -300,7 +289,7 @@ func BenchmarkHit(b *testing.B) {
 	ctx := context.Background()
 	type big struct{ Items []product }
 	value := big{Items: make([]product, 20)}
-	c, err := cache.New(connect(b, redistest.Addr(b)), cache.Options[big]{Name: name()})
+	c, err := cache.New(redistest.Client(b), cache.Options[big]{Name: name()})
 	require.NoError(b, err)
 	load := func(context.Context) (big, error) { return value, nil }
 	b.Run("kept decoded", func(b *testing.B) {

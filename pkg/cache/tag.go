@@ -25,13 +25,12 @@ func Bump(ctx context.Context, client rueidis.Client, tags ...string) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	cmds := make(rueidis.Commands, 0, len(tags)+1)
+	// Redis sends the invalidation after the reply to the command that caused it. One more reply of the tag's node
+	// means that this process has received the invalidation.
+	cmds := make(rueidis.Commands, 0, 2*len(tags))
 	for _, tag := range tags {
-		cmds = append(cmds, client.B().Incr().Key(tag).Build())
+		cmds = append(cmds, client.B().Incr().Key(tag).Build(), client.B().Exists().Key(tag).Build())
 	}
-	// Redis sends the invalidation after the reply to the command that caused it. One more reply means that this
-	// process has received the invalidation.
-	cmds = append(cmds, client.B().Exists().Key(tags[0]).Build())
 	var all []error
 	for _, r := range client.DoMulti(ctx, cmds...) {
 		all = append(all, redisx.Err(r.Error()))

@@ -1,6 +1,8 @@
 package cache_test
 
 import (
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -42,4 +44,27 @@ func TestBumpChangesTheVersion(t *testing.T) {
 		return err == nil && after == "2"
 	}, "the watch does not see the bump")
 	require.Equal(t, "souk:tag:product:prd_1", cache.Tag("product", "prd_1"))
+}
+
+// The tags of one bump may be on several nodes of a cluster.
+func TestBumpReturnsWhenThisProcessSeesAllVersions(t *testing.T) {
+	t.Parallel()
+	client := redistest.Client(t)
+	for range 20 {
+		var tags []string
+		for i := range 20 {
+			tags = append(tags, cache.Tag("thing", redistest.Key(t, strconv.Itoa(i))))
+		}
+		versions := func() (out []string) {
+			for _, tag := range tags {
+				v, err := cache.Version(t.Context(), client, time.Minute, tag)
+				require.NoError(t, err)
+				out = append(out, v)
+			}
+			return out
+		}
+		require.Equal(t, slices.Repeat([]string{"0"}, len(tags)), versions())
+		require.NoError(t, cache.Bump(t.Context(), client, tags...))
+		require.Equal(t, slices.Repeat([]string{"1"}, len(tags)), versions())
+	}
 }

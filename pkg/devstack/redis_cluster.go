@@ -251,7 +251,7 @@ func freePorts(n int) (ports []int, err error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // after all are chosen, so that they differ
+		defer func() { _ = l.Close() }()                    // after all are chosen, so that they differ
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // of a TCP listener
 	}
 	return ports, nil

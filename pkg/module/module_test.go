@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	productv1 "souk/gen/go/souk/product/v1"
@@ -31,7 +30,7 @@ import (
 	"souk/pkg/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const timeout = 20 * time.Second
 
@@ -387,7 +386,7 @@ func TestResourcesAreOpenedOnRequest(t *testing.T) {
 		t,
 		map[string]any{
 			"postgres": map[string]any{"urls": map[string]any{"order": server}},
-			"redis":    map[string]any{"addr": redistest.Addr(t)},
+			"redis":    redistest.Section(redistest.Config(t)),
 			"nats":     map[string]any{"url": natstest.Server(t).URL()},
 		},
 	)

@@ -48,6 +48,7 @@ import (
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
 	"souk/pkg/redistest"
+	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
@@ -101,8 +102,8 @@ func Clock(c clock.Clock) Option { return func(s *Service) { s.clock = c } }
 
 // Redis replaces the Redis that the tests of a process share. Use it with redistest.Private if the service has keys
 // that are the same in each test, or if the test stops Redis.
-func Redis(addr string) Option {
-	return func(s *Service) { s.tree["redis"] = map[string]any{"addr": addr} }
+func Redis(cfg redisx.Config) Option {
+	return func(s *Service) { s.tree["redis"] = redistest.Section(cfg) }
 }
 
 // Postgres gives the service a database of the test instead of one of its own, with a replica; "": none.
@@ -135,7 +136,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 		fakes: map[string]func(grpc.ServiceRegistrar){}, settings: newSettings(),
 		tree: map[string]any{
 			"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
-			"redis":    map[string]any{"addr": redistest.Addr(t)},
+			"redis":    redistest.Section(redistest.Config(t)),
 			"log":      map[string]any{"level": "debug"},
 		},
 	}

@@ -11,24 +11,14 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/pkg/errs"
 	"souk/pkg/ratelimit"
 	"souk/pkg/redistest"
-	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func connect(t testing.TB, addr string) rueidis.Client {
-	t.Helper()
-	c, err := redisx.Open(context.Background(), redisx.Config{Addr: addr})
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
-}
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func limiter(t testing.TB, client rueidis.Client, o ratelimit.Options) *ratelimit.Limiter {
 	t.Helper()
@@ -42,9 +32,9 @@ func prefix() string { return fmt.Sprintf("t%x", rand.Uint64()) }
 // TestConcurrentRequestsAreLimitedExactly makes 1000 requests through two clients. Exactly the burst is allowed.
 func TestConcurrentRequestsAreLimitedExactly(t *testing.T) {
 	t.Parallel()
-	ctx, addr := context.Background(), redistest.Addr(t)
+	ctx := context.Background()
 	o := ratelimit.Options{Prefix: prefix(), Rate: 0.001, Burst: 37}
-	limiters := []*ratelimit.Limiter{limiter(t, connect(t, addr), o), limiter(t, connect(t, addr), o)}
+	limiters := []*ratelimit.Limiter{limiter(t, redistest.Client(t), o), limiter(t, redistest.Client(t), o)}
 	var allowed, refused atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 1000 {
@@ -75,7 +65,7 @@ func TestConcurrentRequestsAreLimitedExactly(t *testing.T) {
 func TestBurstIsRegained(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := limiter(t, connect(t, redistest.Addr(t)), ratelimit.Options{Prefix: prefix(), Rate: 20, Burst: 2})
+	l := limiter(t, redistest.Client(t), ratelimit.Options{Prefix: prefix(), Rate: 20, Burst: 2})
 	for want := 1; want >= 0; want-- {
 		d, err := l.Allow(ctx, "k")
 		require.NoError(t, err)
@@ -99,7 +89,7 @@ func TestBurstIsRegained(t *testing.T) {
 func TestAllowNCountsAllOrNone(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	l := limiter(t, connect(t, redistest.Addr(t)), ratelimit.Options{Prefix: prefix(), Rate: 0.01, Burst: 10})
+	l := limiter(t, redistest.Client(t), ratelimit.Options{Prefix: prefix(), Rate: 0.01, Burst: 10})
 	for _, step := range []struct {
 		n         int
 		allowed   bool
@@ -114,7 +104,7 @@ func TestAllowNCountsAllOrNone(t *testing.T) {
 
 func TestKeysExpire(t *testing.T) {
 	t.Parallel()
-	ctx, client := context.Background(), connect(t, redistest.Addr(t))
+	ctx, client := context.Background(), redistest.Client(t)
 	p := prefix()
 	l := limiter(t, client, ratelimit.Options{Prefix: p, Rate: 100, Burst: 5})
 	_, err := l.Allow(ctx, "k")
@@ -127,9 +117,9 @@ func TestKeysExpire(t *testing.T) {
 
 func TestUnavailableWithoutRedis(t *testing.T) {
 	t.Parallel()
-	client := connect(t, redistest.Addr(t))
-	l := limiter(t, client, ratelimit.Options{Prefix: prefix(), Rate: 1, Burst: 1})
-	client.Close()
+	server := redistest.Private(t)
+	l := limiter(t, redistest.Open(t, server.Config()), ratelimit.Options{Prefix: prefix(), Rate: 1, Burst: 1})
+	require.NoError(t, server.Stop(t.Context()))
 	_, err := l.Allow(context.Background(), "k")
 	require.True(t, errs.Is(err, errs.Unavailable), "%v", err)
 }
@@ -147,7 +137,7 @@ func TestInvalidOptionsAreRefused(t *testing.T) {
 
 func BenchmarkAllow(b *testing.B) {
 	ctx := context.Background()
-	l := limiter(b, connect(b, redistest.Addr(b)), ratelimit.Options{Prefix: prefix(), Rate: 1e6, Burst: 1000})
+	l := limiter(b, redistest.Client(b), ratelimit.Options{Prefix: prefix(), Rate: 1e6, Burst: 1000})
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

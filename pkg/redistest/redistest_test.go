@@ -5,12 +5,11 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/pkg/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 func TestClientsShareServerAndKeysDiffer(t *testing.T) {
 	t.Parallel()
@@ -25,10 +24,13 @@ func TestClientsShareServerAndKeysDiffer(t *testing.T) {
 func TestPrivateServerCanBeFlushedAndStopped(t *testing.T) {
 	t.Parallel()
 	private := redistest.Private(t)
-	client := redistest.Open(t, private.Addr())
-	require.NoError(t, client.Do(t.Context(), client.B().Flushall().Build()).Error())
+	client := redistest.Open(t, private.Config())
+	for _, node := range client.Nodes() {
+		require.NoError(t, node.Do(t.Context(), node.B().Flushall().Build()).Error())
+	}
 	require.NoError(t, private.Stop(t.Context()))
-	require.Error(t, client.Do(t.Context(), client.B().Ping().Build()).Error())
+	require.Error(t, client.Do(t.Context(), client.B().Get().Key("k").Build()).Error())
+	require.NoError(t, private.Stop(t.Context()), "twice is allowed")
 }
 
 func ExampleClient() {

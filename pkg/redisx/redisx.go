@@ -21,8 +21,13 @@ import (
 // retryAfter is the RetryAfter of errors while Redis is down.
 const retryAfter = time.Second
 
-// topologyRefresh is how often the sentinels are asked for the primary, in case their message of a failover was missed.
-const topologyRefresh = 5 * time.Second
+const (
+	// topologyRefresh is how often the sentinels are asked for the primary, or a cluster for its masters, in case a
+	// failover was missed.
+	topologyRefresh = 5 * time.Second
+	// maxRedirects is how often a command follows a slot of a cluster to another node.
+	maxRedirects = 8
+)
 
 // Config configures the connection to Redis.
 type Config struct {
@@ -30,6 +35,9 @@ type Config struct {
 	Addr string `yaml:"addr"`
 	// Sentinels are the addresses of Redis Sentinel, host:port each, instead of Addr. Empty: no Sentinel.
 	Sentinels []string `yaml:"sentinels"`
+	// Cluster are the addresses of nodes of a Redis Cluster, host:port each, instead of Addr. One that answers is enough:
+	// it names the others. Empty: no cluster.
+	Cluster []string `yaml:"cluster"`
 	// Master is the name by which the sentinels know the primary. Set if and only if Sentinels is.
 	Master string `yaml:"master"`
 	// SentinelPassword is the password of the sentinels. Empty means that they require none.
@@ -37,7 +45,7 @@ type Config struct {
 	// Username and Password are the credentials. Empty means that Redis requires none.
 	Username string `yaml:"username"`
 	Password string `yaml:"password"`
-	// DB is the number of the logical database. Default: 0.
+	// DB is the number of the logical database. A cluster has only 0. Default: 0.
 	DB int `yaml:"db"`
 	// TLS encrypts TCP connections. Default: false.
 	TLS bool `yaml:"tls"`
@@ -47,7 +55,7 @@ type Config struct {
 	DialTimeout time.Duration `yaml:"dial_timeout"`
 	// Timeout bounds the wait for an answer. Default: 600 ms.
 	Timeout time.Duration `yaml:"timeout"`
-	// CacheBytes is the maximum size of the client-side cache. Default: 32 MiB.
+	// CacheBytes is the maximum size of the client-side cache, of each node of a cluster. Default: 32 MiB.
 	CacheBytes int `yaml:"cache_bytes"`
 }
 
@@ -63,14 +71,18 @@ func (c *Config) Validate() error {
 	switch {
 	case (len(c.Sentinels) > 0) != (c.Master != ""):
 		return errs.InvalidField("master", "sentinels and master belong together")
-	case len(c.Sentinels) > 0 && c.Addr != "":
-		return errs.InvalidField("addr", "must be empty with sentinels, which name the primary's address")
-	case c.Addr == "" && len(c.Sentinels) == 0:
+	case len(c.Sentinels) > 0 && len(c.Cluster) > 0:
+		return errs.InvalidField("cluster", "must be empty with sentinels: a cluster has none")
+	case c.Addr != "" && len(c.Sentinels)+len(c.Cluster) > 0:
+		return errs.InvalidField("addr", "must be empty with sentinels or cluster, which name the servers")
+	case c.Addr == "" && len(c.Sentinels)+len(c.Cluster) == 0:
 		return errs.InvalidField("addr", "must be host:port or the path of a unix socket")
 	case c.DialTimeout < 0 || c.Timeout < 0:
 		return errs.InvalidField("timeout", "must not be negative")
 	case c.DB < 0:
 		return errs.InvalidField("db", "must not be negative")
+	case c.DB > 0 && len(c.Cluster) > 0:
+		return errs.InvalidField("db", "must be 0 with a cluster")
 	case c.CacheBytes < 0:
 		return errs.InvalidField("cache_bytes", "must not be negative")
 	case c.CAFile != "" && !c.TLS:
@@ -81,7 +93,8 @@ func (c *Config) Validate() error {
 
 // Open connects to Redis. Zero timeouts and sizes mean the defaults. The caller closes the client.
 //
-// Errors: invalid_argument (cfg), unavailable (Redis does not answer).
+// Errors: invalid_argument (cfg, or a cluster where cfg says that it is none, or the reverse), unavailable (Redis does
+// not answer).
 func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -95,41 +108,83 @@ func Open(ctx context.Context, cfg Config) (rueidis.Client, error) {
 		return nil, errs.Wrap(err, errs.Unavailable, "redis at %s does not answer", cfg.Where()).
 			WithRetryAfter(retryAfter)
 	}
-	if err := Ping(ctx, client); err != nil {
+	err = Ping(ctx, client)
+	if err == nil {
+		err = checkMode(ctx, client, cfg)
+	}
+	if err != nil {
 		client.Close()
 		return nil, err
 	}
 	return client, nil
 }
 
-// Where names the servers for messages: the address, or the primary's name and the sentinels.
+// checkMode returns an error if the server is a node of a cluster and cfg does not say so, or the reverse.
+func checkMode(ctx context.Context, client rueidis.Client, cfg Config) error {
+	if len(cfg.Cluster) > 0 {
+		if client.Mode() != rueidis.ClientModeCluster {
+			return errs.InvalidField("cluster", "%s is not a node of a Redis Cluster: set addr", cfg.Cluster[0])
+		}
+		return nil
+	}
+	hello, err := client.Do(ctx, client.B().Hello().Build()).AsMap()
+	if err != nil {
+		return Err(err)
+	}
+	mode := hello["mode"]
+	if text, err := mode.ToString(); err == nil && text == "cluster" {
+		return errs.InvalidField("addr", "%s is a node of a Redis Cluster: set cluster instead", cfg.Where())
+	}
+	return nil
+}
+
+// Where names the servers for messages: the address, the nodes of a cluster, or the primary's name and the sentinels.
 func (c *Config) Where() string {
-	if len(c.Sentinels) > 0 {
+	switch {
+	case len(c.Sentinels) > 0:
 		return c.Master + " of the sentinels " + strings.Join(c.Sentinels, ", ")
+	case len(c.Cluster) > 0:
+		return "the cluster " + strings.Join(c.Cluster, ", ")
 	}
 	return c.Addr
 }
 
-// Ping checks that Redis answers.
+// Ping checks that Redis answers; of a cluster, that a node does.
 //
 // Errors: those of Err.
 func Ping(ctx context.Context, client rueidis.Client) error {
-	return Err(client.Do(ctx, client.B().Ping().Build()).Error())
+	var err error
+	for _, node := range client.Nodes() {
+		if err = Err(node.Do(ctx, node.B().Ping().Build()).Error()); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func options(cfg Config) (rueidis.ClientOption, error) {
 	d := Default()
+	field, addrs := "addr", []string{cfg.Addr}
+	switch {
+	case len(cfg.Sentinels) > 0:
+		field, addrs = "sentinels", slices.Clone(cfg.Sentinels)
+	case len(cfg.Cluster) > 0:
+		field, addrs = "cluster", slices.Clone(cfg.Cluster)
+	}
 	opt := rueidis.ClientOption{
-		InitAddress:       []string{cfg.Addr},
+		InitAddress:       addrs,
 		Username:          cfg.Username,
 		Password:          cfg.Password,
 		SelectDB:          cfg.DB,
 		ClientName:        "souk",
-		ForceSingleClient: true,
+		ForceSingleClient: len(cfg.Cluster) == 0,
 		CacheSizeEachConn: or(cfg.CacheBytes, d.CacheBytes),
-		// One pipelined connection. More are not faster, because Redis runs one command at a time, and only a
-		// single connection keeps the order of answers and invalidations of the client-side cache. Package cache
-		// relies on that order.
+		ClusterOption: rueidis.ClusterOption{
+			ShardsRefreshInterval: topologyRefresh, MaxMovedRedirections: maxRedirects,
+		},
+		// One pipelined connection to a server. More are not faster, because Redis runs one command at a time, and
+		// only a single connection keeps the order of answers and invalidations of the client-side cache. Package
+		// cache relies on that order, for the commands on one key.
 		PipelineMultiplex:   -1,
 		ReadBufferEachConn:  128 << 10,
 		WriteBufferEachConn: 128 << 10,
@@ -149,14 +204,9 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 		}
 		return opt, nil
 	}
-	if len(cfg.Sentinels) == 0 {
-		if _, _, err := net.SplitHostPort(cfg.Addr); err != nil {
-			return opt, errs.InvalidField("addr", "must be host:port or the path of a unix socket, not %q", cfg.Addr)
-		}
-	}
-	for _, addr := range cfg.Sentinels {
+	for _, addr := range opt.InitAddress {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return opt, errs.InvalidField("sentinels", "must be host:port each, not %q", addr)
+			return opt, errs.InvalidField(field, "must be host:port, not %q", addr)
 		}
 	}
 	if cfg.TLS {
@@ -174,7 +224,6 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 		}
 	}
 	if len(cfg.Sentinels) > 0 {
-		opt.InitAddress = slices.Clone(cfg.Sentinels)
 		opt.Sentinel = rueidis.SentinelOption{
 			MasterSet: cfg.Master, Password: cfg.SentinelPassword, ClientName: opt.ClientName,
 			Dialer: opt.Dialer, TLSConfig: opt.TLSConfig,
@@ -199,7 +248,7 @@ func Err(err error) error {
 	if redisErr, ok := rueidis.IsRedisErr(err); ok {
 		msg := redisErr.Error()
 		for _, p := range []string{
-			"LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS",
+			"LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MOVED", "ASK",
 			"ERR max number of clients",
 		} {
 			if strings.HasPrefix(msg, p) {

@@ -14,14 +14,14 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/pkg/errs"
+	"souk/pkg/redistest"
 	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // server is a Redis that a test can stop.
 type server struct {

@@ -4,7 +4,8 @@
 //	go run ./tools/testenv -- go test ./...
 //
 // It exports SOUK_TEST_POSTGRES_URL and SOUK_TEST_REDIS_ADDR. It does not start a server whose variable is set
-// already. Its exit code is the command's.
+// already. SOUK_TEST_REDIS says which Redis it starts: single (the default), sentinel (a primary and a sentinel) or
+// cluster (three masters); package redistest tells the tests. Its exit code is the command's.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,12 +65,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		env = append(env, "SOUK_TEST_POSTGRES_URL="+p.AdminURL())
 	}
 	if os.Getenv("SOUK_TEST_REDIS_ADDR") == "" {
-		r, err := devstack.StartRedis(ctx, devstack.RedisOptions{Temporary: true})
+		addr, stopRedis, err := startRedis(ctx, os.Getenv("SOUK_TEST_REDIS"))
 		if err != nil {
 			return 126, err
 		}
-		defer stop(r.Stop)
-		env = append(env, "SOUK_TEST_REDIS_ADDR="+r.Addr())
+		defer stop(stopRedis)
+		env = append(env, "SOUK_TEST_REDIS_ADDR="+addr)
 	}
 
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -77,6 +79,29 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 127, err
 	}
 	return wait(cmd, signals)
+}
+
+// startRedis starts a Redis of the kind. It returns its addresses, joined by commas.
+func startRedis(ctx context.Context, kind string) (addrs string, stop func(context.Context) error, err error) {
+	var g *devstack.RedisGroup
+	switch kind {
+	case "", "single":
+		r, err := devstack.StartRedis(ctx, devstack.RedisOptions{Temporary: true})
+		if err != nil {
+			return "", nil, err
+		}
+		return r.Addr(), r.Stop, nil
+	case "sentinel":
+		g, err = devstack.StartRedisSentinel(ctx, 1)
+	case "cluster":
+		g, err = devstack.StartRedisCluster(ctx, devstack.RedisClusterOptions{Temporary: true})
+	default:
+		err = fmt.Errorf("SOUK_TEST_REDIS must be single, sentinel or cluster, not %q", kind)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return strings.Join(g.Addrs(), ","), g.Stop, nil
 }
 
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {

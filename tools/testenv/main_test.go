@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,6 +67,16 @@ func TestCommandRunsWithServersThatEndWithIt(t *testing.T) {
 			var exit *exec.ExitError
 			require.ErrorAs(t, cmd.Wait(), &exit)
 			require.Equal(t, 9, exit.ExitCode())
+			require.Empty(t, left(t, temp))
+		})
+	}
+	for kind, want := range map[string]string{"cluster": "127.0.0.1", "sentinel": "127.0.0.1", "nonsense": ""} {
+		t.Run("SOUK_TEST_REDIS="+kind, func(t *testing.T) {
+			cmd := exec.Command(program, "--", "sh", "-c", `echo "$SOUK_TEST_REDIS $SOUK_TEST_REDIS_ADDR"`)
+			cmd.Env = append(slices.Clone(env), "SOUK_TEST_REDIS="+kind, "SOUK_TEST_POSTGRES_URL=postgres://none")
+			out, err := cmd.Output()
+			require.Equal(t, want != "", err == nil, "%v", err)
+			require.Contains(t, string(out), want)
 			require.Empty(t, left(t, temp))
 		})
 	}

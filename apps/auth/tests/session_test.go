@@ -243,7 +243,7 @@ func TestContentOfRedisOpensNoSession(t *testing.T) {
 func TestRedisOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	private := redistest.Private(t)
-	h := setup(t, moduletest.Redis(private.Addr()))
+	h := setup(t, moduletest.Redis(private.Config()))
 	require.NoError(t, private.Stop(t.Context()))
 	_, err := h.session(credential.NewSessionID())
 	requireCode(t, errs.Unavailable, err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"souk/apps/auth"
@@ -21,9 +20,10 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
+	"souk/pkg/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const redirectURI = "http://127.0.0.1:8080/auth/callback"
 

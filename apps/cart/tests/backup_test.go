@@ -19,6 +19,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/pgtest"
 	"souk/pkg/redistest"
+	"souk/pkg/redisx"
 	"souk/pkg/waittest"
 )
 
@@ -106,7 +107,7 @@ func TestVersionGrowsAfterALossOfRedis(t *testing.T) {
 
 func TestAChangeDuringAWriteBackIsWrittenToo(t *testing.T) {
 	t.Parallel()
-	h := setupOn(t, redistest.Private(t).Addr(), clock.System{})
+	h := setupOn(t, redistest.Private(t).Config(), clock.System{})
 	ctx, uid := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)
@@ -246,7 +247,7 @@ func TestCallsFailUntilRedisIsBack(t *testing.T) {
 		return r
 	}
 	server := start()
-	h := setupOn(t, server.Addr(), clock.System{})
+	h := setupOn(t, redisx.Config{Addr: server.Addr()}, clock.System{})
 	ctx, _ := h.user()
 	tea := h.catalogue.sell(brl(1), 10)
 	h.add(t, ctx, tea, 1)

@@ -14,7 +14,7 @@ import (
 // BenchmarkAddItem adds variants, 1,000 different ones, to the carts of 200 customers, who clear their carts at 5
 // lines. It calls the contract in process while write-backs run.
 func BenchmarkAddItem(b *testing.B) {
-	h := setupOn(b, redistest.Private(b).Addr(), clock.System{},
+	h := setupOn(b, redistest.Private(b).Config(), clock.System{},
 		moduletest.Config(map[string]any{"offer_ttl": "500ms"}))
 	var variants []string
 	for range 1000 {

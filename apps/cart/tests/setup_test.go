@@ -8,7 +8,6 @@ import (
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"souk/apps/cart"
@@ -23,9 +22,10 @@ import (
 	"souk/pkg/moduletest"
 	"souk/pkg/money"
 	"souk/pkg/redistest"
+	"souk/pkg/redisx"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // catalogue fakes the product service.
 type catalogue struct {
@@ -92,12 +92,12 @@ func brl(minor int64) money.Money { return money.New(minor, "BRL") }
 func setup(t testing.TB, opts ...moduletest.Option) *harness {
 	t.Helper()
 	c := clock.NewManual(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
-	h := setupOn(t, redistest.Private(t).Addr(), c, opts...)
+	h := setupOn(t, redistest.Private(t).Config(), c, opts...)
 	h.clock = c
 	return h
 }
 
-func setupOn(t testing.TB, redis string, c clock.Clock, opts ...moduletest.Option) *harness {
+func setupOn(t testing.TB, redis redisx.Config, c clock.Clock, opts ...moduletest.Option) *harness {
 	t.Helper()
 	h := &harness{catalogue: &catalogue{offers: map[string]*productv1.Offer{}}, redis: redistest.Open(t, redis)}
 	h.Service = moduletest.Start(t, cart.Module, append([]moduletest.Option{

@@ -321,7 +321,7 @@ func TestPathsWithoutRouteAreNotFound(t *testing.T) {
 func TestHealthNeedsNoOtherService(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Private(t)
-	g := setup(t, moduletest.Redis(redis.Addr()), down("auth"))
+	g := setup(t, moduletest.Redis(redis.Config()), down("auth"))
 	for _, path := range []string{"/health/live", "/health/ready"} {
 		res := g.send(http.MethodGet, path, "", "Authorization", asUser)
 		require.Equal(t, http.StatusOK, res.StatusCode, path)

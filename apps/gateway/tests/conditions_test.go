@@ -89,7 +89,7 @@ func TestOneImportOfACallerIsInFlight(t *testing.T) {
 
 func TestImportsCountAsManyRequests(t *testing.T) {
 	t.Parallel()
-	g := setup(t, moduletest.Redis(redistest.Private(t).Addr()),
+	g := setup(t, moduletest.Redis(redistest.Private(t).Config()),
 		config("caller_rate", map[string]any{"per_second": 1, "burst": 30}))
 	send := func() answer {
 		return g.send(http.MethodPost, "/v1/products:import", `{"products":[{"shop":"s"}]}`, "Authorization", asUser)

@@ -429,7 +429,7 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 			if cookie != "" {
 				limit = "caller_rate"
 			}
-			g := setup(t, moduletest.Redis(redistest.Private(t).Addr()), config(limit, twoAtOnce))
+			g := setup(t, moduletest.Redis(redistest.Private(t).Config()), config(limit, twoAtOnce))
 			codes := map[int]int{}
 			for range 5 {
 				res := g.send(http.MethodPost, "/v1/cart/items", `{}`, "Origin", "https://evil.test",
@@ -444,7 +444,7 @@ func TestRefusalsOfOtherOriginsAreCounted(t *testing.T) {
 
 func TestRateLimitIsSharedAndAnswers429(t *testing.T) {
 	t.Parallel()
-	g := setup(t, moduletest.Redis(redistest.Private(t).Addr()), config("caller_rate", twoAtOnce))
+	g := setup(t, moduletest.Redis(redistest.Private(t).Config()), config("caller_rate", twoAtOnce))
 	other := *g
 	other.Service = g.Another()
 	other.url = urlOf(t, other.Service)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,7 +27,7 @@ import (
 	"souk/pkg/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // sharedData is the directory of the real marketplace data. It may be missing.
 var sharedData = filepath.Join("..", "..", "..", "..", "shared", "data")
@@ -66,7 +65,7 @@ func setup(t testing.TB, opts ...moduletest.Option) *harness {
 func cached(t testing.TB) []moduletest.Option {
 	t.Helper()
 	return []moduletest.Option{
-		moduletest.Redis(redistest.Private(t).Addr()), moduletest.Config(map[string]any{"cache_ttl": "1m"}),
+		moduletest.Redis(redistest.Private(t).Config()), moduletest.Config(map[string]any{"cache_ttl": "1m"}),
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"souk/apps/shop"
@@ -22,9 +21,10 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // harness is the shop service, and clients of it as the gateway and as the product service.
 type harness struct {

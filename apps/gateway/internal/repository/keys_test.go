@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/apps/gateway/internal/middleware"
 	"souk/pkg/cache"
@@ -17,7 +16,7 @@ import (
 	"souk/pkg/redisx"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 const lease = 10 * time.Second
 
@@ -142,8 +141,7 @@ func TestAllowanceBoundsWhatIsKeptForACaller(t *testing.T) {
 func TestRedisOutageIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := redistest.Private(t)
-	client, err := redisx.Open(t.Context(),
-		redisx.Config{Addr: server.Addr()}) // a client with timeouts, as in production
+	client, err := redisx.Open(t.Context(), server.Config()) // a client with timeouts, as in production
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	limiter, err := NewLimiter(client, "x", 10, 10)

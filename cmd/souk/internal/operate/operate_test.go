@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"souk/apps/auth"
 	"souk/apps/cart"
@@ -44,7 +43,7 @@ import (
 	"souk/pkg/saga"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 var modules = []module.Module{
 	user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module, notification.Module,
@@ -74,7 +73,7 @@ func setup(t *testing.T) *harness {
 	raw, err := json.Marshal(map[string]any{ // JSON is YAML
 		"postgres": map[string]any{"urls": h.urls},
 		"nats":     map[string]any{"url": server.URL()},
-		"redis":    map[string]any{"addr": redistest.Addr(t)},
+		"redis":    redistest.Section(redistest.Config(t)),
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(h.config, raw, 0o600))
