@@ -33,6 +33,25 @@ func TestPrivateServerCanBeFlushedAndStopped(t *testing.T) {
 	require.NoError(t, private.Stop(t.Context()), "twice is allowed")
 }
 
+func TestMortalClientDiesAtACommand(t *testing.T) {
+	t.Parallel()
+	client := redistest.Client(t)
+	for lost, want := range map[bool]int64{false: 1, true: 2} {
+		key := redistest.Key(t, "k")
+		m := redistest.NewMortal(client, 2, lost)
+		incr := func() rueidis.Completed { return client.B().Incr().Key(key).Build() }
+		require.NoError(t, m.Do(t.Context(), incr()).Error())
+		require.False(t, m.Died())
+		for _, res := range m.DoMulti(t.Context(), incr(), incr()) {
+			require.Error(t, res.Error())
+		}
+		require.True(t, m.Died())
+		n, err := client.Do(t.Context(), client.B().Get().Key(key).Build()).AsInt64()
+		require.NoError(t, err)
+		require.Equal(t, want, n)
+	}
+}
+
 func ExampleClient() {
 	_ = func(t *testing.T) { // a test
 		client := redistest.Client(t)

@@ -217,6 +217,50 @@ func TestSessionsOfOneUserAreLimited(t *testing.T) {
 	require.NoError(t, sessions.DeleteAll(ctx, user))
 }
 
+// A process may die between two commands. Each session that was created is ended by signing out everywhere.
+func TestProcessThatDiesLeavesNoSessionThatCannotBeEnded(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
+	client := redistest.Client(t)
+	sessions := repository.New(client, c, lifetimes)
+	create := func(sessions *repository.Sessions, user string) (string, error) {
+		digest, err := credential.SessionDigest(credential.NewSessionID())
+		require.NoError(t, err)
+		return digest, sessions.Create(ctx, digest, domain.NewSession(user, nil, c.Now(), lifetimes))
+	}
+	for n, died := 1, true; died; n++ {
+		died = false
+		for _, lost := range []bool{false, true} {
+			for what, had := range map[string]int{"create": 100, "delete all": 3} {
+				user := "usr_" + credential.Random(8)
+				var digests []string
+				for range had {
+					digest, err := create(sessions, user)
+					require.NoError(t, err)
+					digests = append(digests, digest)
+				}
+				mortal := redistest.NewMortal(client, n, lost)
+				other := repository.New(mortal, c, lifetimes)
+				if what == "create" {
+					if digest, err := create(other, user); err == nil {
+						digests = append(digests, digest)
+					}
+				} else {
+					err := other.DeleteAll(ctx, user)
+					require.Equal(t, mortal.Died(), err != nil)
+				}
+				require.NoError(t, sessions.DeleteAll(ctx, user))
+				for _, d := range digests {
+					_, err := sessions.Get(ctx, d)
+					require.True(t, errs.Is(err, errs.NotFound), "%s dies at command %d: %v", what, n, err)
+				}
+				died = died || mortal.Died()
+			}
+		}
+	}
+}
+
 // TestContentOfRedisOpensNoSession tries what a reader of Redis sees as credentials.
 func TestContentOfRedisOpensNoSession(t *testing.T) {
 	t.Parallel()

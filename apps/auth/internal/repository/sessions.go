@@ -26,28 +26,27 @@ const (
 	cachedFor = time.Minute
 )
 
-//go:embed create.lua
-var createScript string
-
-//go:embed delete_all.lua
-var deleteAllScript string
+//go:embed list.lua
+var listScript string
 
 // Sessions keeps sessions under the digests of their IDs, and the digests by user. A session that was read is
 // cached in the client until Redis invalidates it, so a repeated read costs no round trip and a logout takes
 // effect in every process at once.
+//
+// A session and its user's set may be on different nodes of a cluster, so they change one after the other. A usable
+// session is always in the set: it is stored first and listed next, and only then does its ID leave the process; it is
+// deleted first and leaves the set next.
 type Sessions struct {
 	client    rueidis.Client
 	clock     clock.Clock
 	lifetimes domain.Lifetimes
-	create    *rueidis.Lua
-	deleteAll *rueidis.Lua
+	list      *rueidis.Lua
 }
 
 // New returns the sessions stored in Redis.
 func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
 	return &Sessions{
-		client: client, clock: c, lifetimes: l,
-		create: rueidis.NewLuaScript(createScript), deleteAll: rueidis.NewLuaScript(deleteAllScript),
+		client: client, clock: c, lifetimes: l, list: rueidis.NewLuaScript(listScript),
 	}
 }
 
@@ -60,7 +59,8 @@ type record struct {
 	Seen    int64    `json:"s"`
 }
 
-// Create stores a new session.
+// Create stores a new session. If the user has too many, the first to end are deleted. After an error the session may
+// exist, but its ID must not be used.
 //
 // Errors: unavailable.
 func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) error {
@@ -68,11 +68,19 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 	if err != nil {
 		return err
 	}
+	set := r.client.B().Arbitrary("SET").Keys(sessionPrefix+digest).Args(value, "PX", ttl).Build()
+	if err := r.client.Do(ctx, set).Error(); err != nil {
+		return redisx.Err(err)
+	}
 	now := r.clock.Now()
-	return redisx.Err(r.create.Exec(ctx, r.client, []string{sessionPrefix + digest, userPrefix + s.UserID}, []string{
-		value, ttl, digest, millis(s.Expires), millis(now), strconv.FormatInt(s.Expires.Sub(now).Milliseconds(), 10),
-		strconv.Itoa(maxSessions), sessionPrefix,
-	}).Error())
+	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID}, []string{
+		digest, millis(s.Expires), millis(now), strconv.FormatInt(s.Expires.Sub(now).Milliseconds(), 10),
+		strconv.Itoa(maxSessions),
+	}).AsStrSlice()
+	if err != nil {
+		return redisx.Err(err)
+	}
+	return r.delete(ctx, s.UserID, excess)
 }
 
 // Get returns a session, which may have ended by its times.
@@ -110,44 +118,48 @@ func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) e
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return redisx.Err(err)
 	}
-	return r.awaitInvalidation(ctx, key)
+	return redisx.Err(r.client.Do(ctx, r.awaiting(key)).Error())
 }
 
 // Delete ends a session.
 //
 // Errors: unavailable.
 func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
-	key := sessionPrefix + digest
-	if err := redisx.Err(r.client.Do(ctx, r.client.B().Del().Key(key).Build()).Error()); err != nil {
-		return err
-	}
-	remove := r.client.B().Zrem().Key(userPrefix + userID).Member(digest).Build()
-	if err := redisx.Err(r.client.Do(ctx, remove).Error()); err != nil {
-		return err
-	}
-	return r.awaitInvalidation(ctx, key)
+	return r.delete(ctx, userID, []string{digest})
 }
 
 // DeleteAll ends all sessions of a user.
 //
 // Errors: unavailable.
 func (r *Sessions) DeleteAll(ctx context.Context, userID string) error {
-	digests, err := r.deleteAll.Exec(ctx, r.client, []string{userPrefix + userID}, []string{sessionPrefix}).AsStrSlice()
+	all := r.client.B().Zrange().Key(userPrefix + userID).Min("0").Max("-1").Build()
+	digests, err := r.client.Do(ctx, all).AsStrSlice()
 	if err != nil {
 		return redisx.Err(err)
 	}
-	for _, d := range digests {
-		if err := r.awaitInvalidation(ctx, sessionPrefix+d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.delete(ctx, userID, digests)
 }
 
-// awaitInvalidation returns after this process's client-side cache has dropped the key: Redis sends the
+func (r *Sessions) delete(ctx context.Context, userID string, digests []string) error {
+	if len(digests) == 0 {
+		return nil
+	}
+	cmds := make(rueidis.Commands, 0, 2*len(digests))
+	for _, d := range digests {
+		cmds = append(cmds, r.client.B().Del().Key(sessionPrefix+d).Build(), r.awaiting(sessionPrefix+d))
+	}
+	for _, res := range r.client.DoMulti(ctx, cmds...) {
+		if err := res.Error(); err != nil {
+			return redisx.Err(err)
+		}
+	}
+	return redisx.Err(r.client.Do(ctx, r.client.B().Zrem().Key(userPrefix+userID).Member(digests...).Build()).Error())
+}
+
+// awaiting is a command that is answered after this process's client-side cache has dropped the key: Redis sends the
 // invalidation on the key's connection before the answer to the next command there.
-func (r *Sessions) awaitInvalidation(ctx context.Context, key string) error {
-	return redisx.Err(r.client.Do(ctx, r.client.B().Exists().Key(key).Build()).Error())
+func (r *Sessions) awaiting(key string) rueidis.Completed {
+	return r.client.B().Exists().Key(key).Build()
 }
 
 // Ping returns nil when Redis answers.
