@@ -61,7 +61,8 @@ func (m *model) quantity(variant string) int64 {
 }
 
 // TestConcurrentCallsAreLinearizable runs random calls concurrently. Each change increases its cart's version, so
-// the versions show the order in which Redis ran them. The model must return the same results in that order.
+// the versions show the order in which Redis ran them. The model must return the same results in that order. A merge is
+// two changes: lines are taken out of the guest's cart, and later added to the user's.
 func TestConcurrentCallsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -184,14 +185,18 @@ type search struct {
 type position struct {
 	models map[string]*model
 	at     map[string]int64
+	// moving are the lines that a merge has taken out of the guest's cart and that are not in the user's cart yet.
+	moving []domain.Line
+	// unseen reports that no call has returned this version of the user's cart, to which lines were added.
+	unseen bool
 }
 
 // from reports whether the remaining changes can follow p.
 func (s *search) from(p position) bool {
-	if p.at[s.user] == s.last[s.user] && p.at[s.guest] == s.last[s.guest] {
+	if p.at[s.user] == s.last[s.user] && p.at[s.guest] == s.last[s.guest] && !p.unseen && len(p.moving) == 0 {
 		return true
 	}
-	key := fmt.Sprint(p.at[s.user], p.at[s.guest], p.models[s.user].orders, p.models[s.guest].orders)
+	key := fmt.Sprint(p.at[s.user], p.at[s.guest], p.models[s.user], p.models[s.guest], p.moving, p.unseen)
 	if s.dead[key] {
 		return false
 	}
@@ -200,33 +205,67 @@ func (s *search) from(p position) bool {
 			return true
 		}
 	}
+	for _, unseen := range []bool{false, true} {
+		if next, ok := s.give(p, unseen); ok && s.from(next) {
+			return true
+		}
+	}
 	s.dead[key] = true
 	return false
 }
 
-// step applies o to the models. It returns false unless o returned the next version of a cart and the models then
-// have the lines of that version.
-func (s *search) step(p position, o *op) (position, bool) {
-	if o.kind == "get" || o.carts == nil {
-		return p, false
-	}
-	next := position{models: map[string]*model{}, at: maps.Clone(p.at)}
+func (p position) clone() position {
+	next := position{models: map[string]*model{}, at: maps.Clone(p.at), moving: p.moving, unseen: p.unseen}
 	for owner, m := range p.models {
 		next.models[owner] = &model{lines: slices.Clone(m.lines), orders: maps.Clone(m.orders)}
 	}
-	apply(next.models, o, s.user, s.guest)
-	made := false
-	for owner, c := range o.carts {
-		if v := s.after(owner, p.at[owner]); v > 0 && c.Version == v {
-			next.at[owner], made = c.Version, true
+	return next
+}
+
+// step applies o to the models. It returns false unless o returned the next version of a cart and the models then
+// have the lines of that version. Of a merge, it is the change of the guest's cart.
+func (s *search) step(p position, o *op) (position, bool) {
+	changes := o.owner
+	if o.kind == "merge" {
+		changes = s.guest
+	}
+	c, ok := o.carts[changes]
+	if v := s.after(changes, p.at[changes]); !ok || o.kind == "get" || v == 0 || c.Version != v {
+		return p, false
+	}
+	next := p.clone()
+	next.apply(o, changes)
+	next.at[changes] = c.Version
+	next.unseen = next.unseen && changes != s.user
+	return next, s.fits(next)
+}
+
+// give adds the moving lines to the user's cart: the call that took them, or another one, or a write-back.
+func (s *search) give(p position, unseen bool) (position, bool) {
+	v := s.after(s.user, p.at[s.user])
+	if len(p.moving) == 0 || v == 0 {
+		return p, false
+	}
+	next := p.clone()
+	m := next.models[s.user]
+	for _, l := range p.moving {
+		m.put(l.VariantID, min(domain.MaxQuantity, m.quantity(l.VariantID)+l.Quantity))
+	}
+	next.moving, next.unseen = nil, unseen
+	if !unseen {
+		next.at[s.user] = v
+	}
+	return next, s.fits(next)
+}
+
+// fits reports whether the models have the lines of the carts' versions.
+func (s *search) fits(p position) bool {
+	for owner, m := range p.models {
+		if (owner != s.user || !p.unseen) && s.seen[owner][p.at[owner]] != shape(m.lines) {
+			return false
 		}
 	}
-	for owner, m := range next.models {
-		if s.seen[owner][next.at[owner]] != shape(m.lines) {
-			return p, false
-		}
-	}
-	return next, made
+	return true
 }
 
 // after returns the version of a cart that follows at, or 0 if at is the last one.
@@ -240,8 +279,8 @@ func (s *search) after(owner string, at int64) int64 {
 	return next
 }
 
-func apply(models map[string]*model, o *op, user, guest string) {
-	m := models[o.owner]
+func (p *position) apply(o *op, owner string) {
+	m := p.models[owner]
 	switch o.kind {
 	case "add":
 		m.put(o.variant, m.quantity(o.variant)+o.n)
@@ -257,12 +296,12 @@ func apply(models map[string]*model, o *op, user, guest string) {
 			m.put(o.variant, max(0, m.quantity(o.variant)-o.n))
 		}
 	case "merge":
-		for _, l := range models[guest].lines {
-			models[user].put(l.VariantID, min(domain.MaxQuantity, models[user].quantity(l.VariantID)+l.Quantity))
-		}
-		models[guest].lines = nil
+		p.moving, m.lines = m.lines, nil
 	}
 }
+
+// String shows a model in the keys of positions.
+func (m *model) String() string { return fmt.Sprint(shape(m.lines), m.orders) }
 
 func shape(lines []domain.Line) string {
 	out := make([]string, len(lines))

@@ -150,11 +150,23 @@ func quantities(c *cartv1.Cart) map[string]int64 {
 	return out
 }
 
+// keys returns the keys that match a pattern.
+func (h *harness) keys(t testing.TB, pattern string) (out []string) {
+	t.Helper()
+	for _, node := range h.redis.Nodes() {
+		found, err := node.Do(t.Context(), node.B().Keys().Pattern(pattern).Build()).AsStrSlice()
+		require.NoError(t, err)
+		out = append(out, found...)
+	}
+	return out
+}
+
 // lose deletes an owner's keys, as a lost Redis would.
 func (h *harness) lose(t testing.TB, owner string) {
 	t.Helper()
-	keys := []string{"cart:" + owner, "cart:" + owner + ":orders"}
-	require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(keys...).Build()).Error())
+	for _, key := range h.keys(t, "cart:*"+owner+"*") {
+		require.NoError(t, h.redis.Do(t.Context(), h.redis.B().Del().Key(key).Build()).Error())
+	}
 }
 
 // bump increments the version of a product's tag, as the product service does after a change.

@@ -50,8 +50,8 @@ func (s *Store) Abandon(
 	}
 	var marked postgres.Rows
 	var events []event.Event
-	for i, c := range saved {
-		if current[i].cart.Version > c.Version { // its write-back will follow
+	for _, c := range saved {
+		if current[c.OwnerID].cart.Version > c.Version { // its write-back will follow
 			continue
 		}
 		e, err := newEvent(c)

@@ -25,11 +25,9 @@ var scripts embed.FS
 const (
 	// maxOrders is the number of handled orders kept per cart, so that each order's items are removed only once.
 	maxOrders = 200
-	// maxMerges is the number of merges kept per user's cart.
-	maxMerges = 4
+	// maxMerges is the number of merges kept per user's cart, so that each is made only once.
+	maxMerges = 16
 )
-
-const dirtyKey = "carts:dirty"
 
 // Options are the options of a Store.
 type Options struct {
@@ -46,17 +44,18 @@ type Options struct {
 type Store struct {
 	Options
 	redis rueidis.Client
+	keys  keys
 	pool  *pgxpool.Pool
 
-	add, set, clear, ordered, merge, load, claim, read, saved *rueidis.Lua
+	add, set, clear, ordered, take, give, given, load, claim, read, saved *rueidis.Lua
 }
 
 // New returns a Store.
 func New(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
-	s := &Store{Options: o, redis: redis, pool: pool}
+	s := &Store{Options: o, redis: redis, keys: keysOf(redis), pool: pool}
 	for name, into := range map[string]**rueidis.Lua{
-		"add": &s.add, "set": &s.set, "clear": &s.clear, "ordered": &s.ordered, "merge": &s.merge,
-		"load": &s.load, "claim": &s.claim, "read": &s.read, "saved": &s.saved,
+		"add": &s.add, "set": &s.set, "clear": &s.clear, "ordered": &s.ordered, "take": &s.take,
+		"give": &s.give, "given": &s.given, "load": &s.load, "claim": &s.claim, "read": &s.read, "saved": &s.saved,
 	} {
 		common, err := scripts.ReadFile("lua/common.lua")
 		if err != nil {
@@ -71,11 +70,10 @@ func New(redis rueidis.Client, pool *pgxpool.Pool, o Options) (*Store, error) {
 	return s, nil
 }
 
-func key(owner string) string       { return "cart:" + owner }
-func ordersKey(owner string) string { return "cart:" + owner + ":orders" }
+func isGuest(owner string) bool { return strings.HasPrefix(owner, string(id.Guest)+"_") }
 
 func (s *Store) ttl(owner string) time.Duration {
-	if strings.HasPrefix(owner, string(id.Guest)+"_") {
+	if isGuest(owner) {
 		return s.GuestTTL
 	}
 	return s.UserTTL
@@ -95,7 +93,7 @@ func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(),
 // Get returns the owner's cart. An owner without a cart has an empty one.
 func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 	for range loads {
-		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(key(owner)).Build()).AsStrMap()
+		flat, err := s.redis.Do(ctx, s.redis.B().Hgetall().Key(s.keys.cart(owner)).Build()).AsStrMap()
 		if err != nil {
 			return domain.Cart{}, redisx.Err(err)
 		}
@@ -117,27 +115,20 @@ func (s *Store) Get(ctx context.Context, owner string) (domain.Cart, error) {
 //
 // Errors: invalid_argument (too many pieces in the line), unprocessable (too many lines, or another currency).
 func (s *Store) Add(ctx context.Context, owner, variantID string, n int64, c money.Currency) (domain.Cart, error) {
-	return s.change(
-		ctx,
-		s.add,
-		owner,
-		[]string{key(owner), dirtyKey},
-		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
-			strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)),
-	)
+	return s.change(ctx, s.add, owner, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10), string(c),
+		strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity)))
 }
 
 // Set sets the quantity of a variant; 0 removes the line.
 //
 // Errors: not_found (the variant is not in the cart, and n is not 0).
 func (s *Store) Set(ctx context.Context, owner, variantID string, n int64) (domain.Cart, error) {
-	return s.change(ctx, s.set, owner, []string{key(owner), dirtyKey},
-		s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)))
+	return s.change(ctx, s.set, owner, s.scriptArgs(owner, variantID, strconv.FormatInt(n, 10)))
 }
 
 // Clear empties a cart.
 func (s *Store) Clear(ctx context.Context, owner string) (domain.Cart, error) {
-	return s.change(ctx, s.clear, owner, []string{key(owner), dirtyKey}, s.scriptArgs(owner))
+	return s.change(ctx, s.clear, owner, s.scriptArgs(owner))
 }
 
 // RemoveOrdered removes the ordered pieces from a cart, once per order. version is the version of the cart that was
@@ -151,7 +142,8 @@ func (s *Store) RemoveOrdered(
 		for _, l := range lines {
 			args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))
 		}
-		answer, err := s.run(ctx, s.ordered, []string{key(owner), dirtyKey, ordersKey(owner)}, args, owner)
+		answer, err := s.run(ctx, s.ordered, owner,
+			[]string{s.keys.cart(owner), s.keys.dirty(owner), s.keys.orders(owner)}, args)
 		if err != nil {
 			return domain.Cart{}, err
 		}
@@ -162,44 +154,24 @@ func (s *Store) RemoveOrdered(
 		if status != statusMerged {
 			return cartOfMessage(owner, answer[1])
 		}
+		if _, _, err := s.move(ctx, owner, ""); err != nil { // if the merge has not ended
+			return domain.Cart{}, err
+		}
 		if owner, err = answer[1].ToString(); err != nil { // a user, whose cart is never merged into another
 			return domain.Cart{}, redisx.Err(err)
 		}
 	}
 }
 
+// change runs a script that changes an owner's cart and may touch more keys of the same partition.
 func (s *Store) change(
-	ctx context.Context, script *rueidis.Lua, owner string, keys, args []string,
+	ctx context.Context, script *rueidis.Lua, owner string, args []string, more ...string,
 ) (domain.Cart, error) {
-	answer, err := s.run(ctx, script, keys, args, owner)
+	answer, err := s.run(ctx, script, owner, append([]string{s.keys.cart(owner), s.keys.dirty(owner)}, more...), args)
 	if err != nil {
 		return domain.Cart{}, err
 	}
 	return cartOfMessage(owner, answer[1])
-}
-
-// Merge adds a guest's cart to a user's and empties the guest's. Pieces and lines beyond the limits are dropped.
-func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error) {
-	answer, err := s.run(
-		ctx,
-		s.merge,
-		[]string{key(user), dirtyKey, key(guest), ordersKey(user), ordersKey(guest)},
-		s.scriptArgs(user, guest, millis(s.ttl(guest)), strconv.Itoa(domain.MaxLines),
-			strconv.Itoa(domain.MaxQuantity), strconv.Itoa(maxMerges), strconv.Itoa(maxOrders)),
-		user,
-		guest,
-	)
-	if err != nil {
-		return ofUser, ofGuest, err
-	}
-	if len(answer) < 3 {
-		return ofUser, ofGuest, errAnswer
-	}
-	if ofUser, err = cartOfMessage(user, answer[1]); err != nil {
-		return ofUser, ofGuest, err
-	}
-	ofGuest, err = cartOfMessage(guest, answer[2])
-	return ofUser, ofGuest, err
 }
 
 // loads is the number of attempts of a call. After each attempt that finds a cart missing in Redis, it is restored.
@@ -213,9 +185,9 @@ var (
 	errGone   = errs.New(errs.Unavailable, "temporarily unavailable, please try again").WithRetryAfter(time.Second)
 )
 
-// run runs a script. If one of the carts is missing in Redis, it restores them and tries again.
+// run runs a script on the cart of an owner. If the cart is missing in Redis, it restores it and tries again.
 func (s *Store) run(
-	ctx context.Context, script *rueidis.Lua, keys, args []string, owners ...string,
+	ctx context.Context, script *rueidis.Lua, owner string, keys, args []string,
 ) ([]rueidis.RedisMessage, error) {
 	for range loads {
 		answer, err := script.Exec(ctx, s.redis, keys, args).ToArray()
@@ -229,7 +201,7 @@ func (s *Store) run(
 			}
 		}
 		switch {
-		case (status == "ok" || status == statusMerged) && len(answer) > 1:
+		case (status == "ok" || status == statusMerged || status == statusMoving) && len(answer) > 1:
 			return answer, nil
 		case status == "currency":
 			return nil, domain.OtherCurrency()
@@ -242,10 +214,8 @@ func (s *Store) run(
 		case status != "missing":
 			return nil, errAnswer
 		}
-		for _, owner := range owners {
-			if err := s.restore(ctx, owner); err != nil {
-				return nil, err
-			}
+		if err := s.restore(ctx, owner); err != nil {
+			return nil, err
 		}
 	}
 	return nil, errGone
