@@ -19,7 +19,6 @@ import (
 	"souk/pkg/migration"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
-	"souk/pkg/redisx"
 	"souk/pkg/saga"
 )
 
@@ -92,7 +91,7 @@ func examine(ctx context.Context, src Source, httpAddr string) []diagnosis {
 	for _, m := range s.databases() {
 		list = append(list, examineDatabase(ctx, s, m)...)
 	}
-	return append(append(list, examineRedis(ctx, s)), examineNATS(ctx, s)...)
+	return append(append(list, examineRedis(ctx, s)...), examineNATS(ctx, s)...)
 }
 
 func examineDev(ctx context.Context, state *dev.State) diagnosis {
@@ -245,22 +244,6 @@ func examineSagas(ctx context.Context, service string, pool *pgxpool.Pool) diagn
 		}
 	}
 	return diagnosis{what: what, found: "none is parked"}
-}
-
-func examineRedis(ctx context.Context, s *Souk) diagnosis {
-	if s.redisErr != nil {
-		return diagnosis{"Redis", explain.Error(s.redisErr), "set redis.addr or redis.sentinels in the configuration"}
-	}
-	began := time.Now()
-	client, err := redisx.Open(ctx, s.redis)
-	if err != nil {
-		return diagnosis{"Redis", explain.Error(err), "is Redis running at " + s.redis.Where() + "?"}
-	}
-	client.Close()
-	return diagnosis{
-		what:  "Redis",
-		found: "answers, connected in " + time.Since(began).Round(time.Millisecond).String(),
-	}
 }
 
 func examineNATS(ctx context.Context, s *Souk) []diagnosis {
