@@ -52,7 +52,7 @@ type RedisGroup struct {
 func (g *RedisGroup) Addrs() []string { return g.addrs }
 
 // Nodes returns the servers. Those of a cluster are in the order of Addrs. Of a primary with sentinels, the primary is
-// the first.
+// the first, and the replicas follow.
 func (g *RedisGroup) Nodes() []*Redis { return g.nodes }
 
 // Stop stops all servers. It may be called twice.
@@ -169,18 +169,21 @@ func awaitAnswer(ctx context.Context, r *Redis, command, text string, replica bo
 	}
 }
 
-// StartRedisSentinel starts a primary and so many sentinels, which know it as [SentinelMaster], on free ports of
-// loopback. They keep nothing after they end. The primary never evicts a key.
-func StartRedisSentinel(ctx context.Context, sentinels int) (*RedisGroup, error) {
-	g, err := retryPorts(ctx, func(ctx context.Context) (*RedisGroup, error) { return startSentinel(ctx, sentinels) })
+// StartRedisSentinel starts a primary, its replicas and so many sentinels, which know it as [SentinelMaster], on free
+// ports of loopback. They keep nothing after they end, and never evict a key. A replica takes over from a primary that has
+// been unreachable for two seconds.
+func StartRedisSentinel(ctx context.Context, sentinels, replicas int) (*RedisGroup, error) {
+	g, err := retryPorts(ctx, func(ctx context.Context) (*RedisGroup, error) {
+		return startSentinel(ctx, sentinels, replicas)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("redis sentinel: %w", err)
 	}
 	return g, nil
 }
 
-func startSentinel(ctx context.Context, sentinels int) (*RedisGroup, error) {
-	ports, err := freePorts(1 + sentinels)
+func startSentinel(ctx context.Context, sentinels, replicas int) (*RedisGroup, error) {
+	ports, err := freePorts(1 + replicas + sentinels)
 	if err != nil {
 		return nil, err
 	}
@@ -191,22 +194,29 @@ func startSentinel(ctx context.Context, sentinels int) (*RedisGroup, error) {
 		if err := r.prepare(); err != nil {
 			return g, err
 		}
-		if i == 0 {
+		if 0 < i && i <= replicas {
+			r.extra = []string{"--replicaof", "127.0.0.1", strconv.Itoa(ports[0]), "--repl-diskless-sync-delay", "0"}
+		}
+		if i <= replicas {
 			continue
 		}
 		g.addrs = append(g.addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		file := filepath.Join(r.o.Dir, "sentinel.conf")
-		conf := fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d %d\n", SentinelMaster, ports[0], sentinels/2+1)
+		conf := fmt.Sprintf(`sentinel monitor %[1]s 127.0.0.1 %[2]d %[3]d
+sentinel down-after-milliseconds %[1]s 2000
+sentinel failover-timeout %[1]s 6000
+`, SentinelMaster, ports[0], sentinels/2+1)
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			return g, err
 		}
 		r.sentinel = file
 	}
 	return g, g.begin(ctx, func(ctx context.Context, i int) error {
-		if i == 0 {
-			return nil
+		if i <= replicas {
+			return awaitAnswer(ctx, g.nodes[i], "PING", "PONG", i > 0)
 		}
-		return awaitAnswer(ctx, g.nodes[i], "INFO sentinel", "status=ok", false)
+		return awaitAnswer(ctx, g.nodes[i], "INFO sentinel", fmt.Sprintf("status=ok,address=127.0.0.1:%d,slaves=%d",
+			ports[0], replicas), false)
 	})
 }
 

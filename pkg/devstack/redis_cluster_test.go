@@ -41,10 +41,10 @@ func TestTemporaryClusterAndSentinelsLeaveNothing(t *testing.T) {
 	ctx := setup(t)
 	c, err := devstack.StartRedisCluster(ctx, devstack.RedisClusterOptions{Temporary: true})
 	require.NoError(t, err)
-	s, err := devstack.StartRedisSentinel(ctx, 3)
+	s, err := devstack.StartRedisSentinel(ctx, 3, 1)
 	require.NoError(t, err)
 	require.Len(t, s.Addrs(), 3)
-	sentinel := s.Nodes()[1].Addr()
+	sentinel := s.Nodes()[2].Addr()
 	waittest.Until(t, func() bool {
 		return strings.HasPrefix(redis(t, sentinel, "SENTINEL", "CKQUORUM", devstack.SentinelMaster), "+OK 3 usable")
 	}, "the sentinels do not find one another")

@@ -204,7 +204,7 @@ func start(t testing.TB) *Server {
 	defer cancel()
 	switch k := kind(t); k {
 	case sentinel:
-		g, err := devstack.StartRedisSentinel(ctx, 1)
+		g, err := devstack.StartRedisSentinel(ctx, 1, 0)
 		require.NoError(t, err)
 		return &Server{cfg: config(k, g.Addrs()), stop: g.Stop}
 	case cluster:

@@ -42,7 +42,7 @@ type servers struct {
 	identity        string // the seed of all keys
 	natsOptions     natsserver.Options
 	nats            *natsserver.Server
-	redis           *devstack.Redis
+	redis           redisServers
 	clustered       *clustered // nil: one server of each kind
 	oidc            *oidcserver.Provider
 	mail            *mailsink.Sink
@@ -127,7 +127,7 @@ func (d *deployment) configure(split bool) {
 	rate := map[string]any{"per_second": 20000, "burst": 40000} // all clients of a test share one address
 	settings := map[string]any{
 		"postgres": map[string]any{"urls": databases},
-		"redis":    map[string]any{"addr": d.servers.redis.Addr()},
+		"redis":    d.servers.redis.section,
 		"nats":     map[string]any{"url": d.servers.natsURL()},
 		"identity": map[string]any{"seed": d.servers.identity},
 		"rpc":      map[string]any{"transport": transport},
@@ -211,8 +211,7 @@ func (s *servers) start(t testing.TB) {
 	} else {
 		s.startNATS(t)
 	}
-	s.redis, err = devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: filepath.Join(s.dir, "redis")})
-	require.NoError(t, err)
+	s.redis = startRedis(t, filepath.Join(s.dir, "redis"))
 	s.oidc, err = oidcserver.Start(t.Context(), oidcserver.Options{Dir: filepath.Join(s.dir, "oidc")})
 	require.NoError(t, err)
 	s.mail, err = mailsink.Start(t.Context(), mailsink.Options{Keep: 100_000})
@@ -235,6 +234,31 @@ func (s *servers) natsURL() string {
 		return s.clustered.natsURL()
 	}
 	return s.nats.Address()
+}
+
+// redisServers are the Redis of a deployment.
+type redisServers struct {
+	section map[string]any // of the configuration
+	stop    func(context.Context) error
+}
+
+// startRedis starts the kind of Redis that SOUK_TEST_REDIS names (see package redistest); each master has a replica.
+func startRedis(t testing.TB, dir string) redisServers {
+	t.Helper()
+	switch os.Getenv("SOUK_TEST_REDIS") {
+	case "cluster":
+		group, err := devstack.StartRedisCluster(t.Context(), devstack.RedisClusterOptions{Dir: dir, Replicas: 1})
+		require.NoError(t, err)
+		return redisServers{section: map[string]any{"cluster": group.Addrs()}, stop: group.Stop}
+	case "sentinel":
+		group, err := devstack.StartRedisSentinel(t.Context(), 3, 1)
+		require.NoError(t, err)
+		section := map[string]any{"sentinels": group.Addrs(), "master": devstack.SentinelMaster}
+		return redisServers{section: section, stop: group.Stop}
+	}
+	redis, err := devstack.StartRedis(t.Context(), devstack.RedisOptions{Dir: dir})
+	require.NoError(t, err)
+	return redisServers{section: map[string]any{"addr": redis.Addr()}, stop: redis.Stop}
 }
 
 func (s *servers) startPostgres(t testing.TB) {
@@ -267,8 +291,8 @@ func (s *servers) stop(t testing.TB) {
 	if s.oidc != nil {
 		stopped(t, "the OpenID provider", s.oidc.Stop)
 	}
-	if s.redis != nil {
-		stopped(t, "Redis", s.redis.Stop)
+	if s.redis.stop != nil {
+		stopped(t, "Redis", s.redis.stop)
 	}
 	if s.nats != nil {
 		s.stopNATS(t)

@@ -92,7 +92,7 @@ func startRedis(ctx context.Context, kind string) (addrs string, stop func(conte
 		}
 		return r.Addr(), r.Stop, nil
 	case "sentinel":
-		g, err = devstack.StartRedisSentinel(ctx, 1)
+		g, err = devstack.StartRedisSentinel(ctx, 1, 0)
 	case "cluster":
 		g, err = devstack.StartRedisCluster(ctx, devstack.RedisClusterOptions{Temporary: true})
 	default:

@@ -46,12 +46,13 @@ func TestDoctorFindsARedisThatEvicts(t *testing.T) {
 
 func TestDoctorNamesThePrimaryOfSentinels(t *testing.T) {
 	t.Parallel()
-	group, err := devstack.StartRedisSentinel(t.Context(), 1)
+	group, err := devstack.StartRedisSentinel(t.Context(), 1, 1)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, group.Stop(context.Background())) })
 	found, problems := redisProblems(t, redisx.Config{Sentinels: group.Addrs(), Master: devstack.SentinelMaster})
 	require.Zero(t, problems, found)
 	require.Contains(t, found, "the primary of the sentinels is 127.0.0.1:")
+	require.Contains(t, found, "with 1 replicas")
 }
 
 func TestDoctorFindsAMasterOfAClusterThatIsAway(t *testing.T) {
