@@ -48,6 +48,12 @@ networkPolicy:
   extraEgress:
     auth: [{to: [{ipBlock: {cidr: 10.1.2.3/32}}], ports: [{protocol: TCP, port: 443}]}]
 `,
+	"Redis with Sentinel": `
+config: {redis: {addr: "", sentinels: ["sentinel-0:26379"], master: souk}}
+`,
+	"Redis Cluster": `
+config: {redis: {addr: "", cluster: ["redis-0:6379", "redis-1:6379"]}}
+`,
 }
 
 type harness struct {
@@ -207,6 +213,9 @@ func TestSchemaRefusesMistakesInValues(t *testing.T) {
 		"a source of secrets that is none": `secrets: {source: env}`,
 		"a digest that is none":            `image: {digest: latest}`,
 		"no DNS":                           `networkPolicy: {dns: []}`,
+		"a Redis at two places":            `config: {redis: {cluster: ["redis-0:6379"]}}`,
+		"sentinels without a name":         `config: {redis: {addr: "", sentinels: ["sentinel-0:26379"]}}`,
+		"no Redis":                         `config: {redis: {addr: ""}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -374,4 +383,23 @@ func TestTableRefusesAValueWithoutComment(t *testing.T) {
 	table, err := Table([]byte("# All of a.\na:\n  b: 1\n  c: [x, y]\n"))
 	require.NoError(t, err)
 	require.Contains(t, table, "| `a` | `{\"b\":1,\"c\":[\"x\",\"y\"]}` | All of a. |")
+}
+
+func TestServicesWithRedisReachItsSentinels(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	reached := 0
+	for _, d := range h.rendered["Redis with Sentinel"] {
+		if d.Kind() == "NetworkPolicy" && strings.Contains(string(d.Raw), "port: 26379") {
+			reached++
+		}
+	}
+	uses := 0
+	for _, s := range h.services {
+		if s.Redis {
+			uses++
+		}
+	}
+	require.Positive(t, uses)
+	require.Equal(t, uses, reached)
 }
