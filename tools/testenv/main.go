@@ -5,7 +5,7 @@
 //
 // It exports SOUK_TEST_POSTGRES_URL and SOUK_TEST_REDIS_ADDR. It does not start a server whose variable is set
 // already. SOUK_TEST_REDIS says which Redis it starts: single (the default), sentinel (a primary and a sentinel) or
-// cluster (three masters); package redistest tells the tests. Its exit code is the command's.
+// cluster (three masters). Package redistest connects tests to it. Its exit code is the command's.
 package main
 
 import (

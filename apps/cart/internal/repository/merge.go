@@ -90,10 +90,20 @@ func (s *Store) takeLines(ctx context.Context, guest, user string) (t taken, err
 
 func (s *Store) giveLines(ctx context.Context, t taken) (domain.Cart, error) {
 	user := t.cart.Into.OwnerID
-	args := s.scriptArgs(user, t.cart.OwnerID, strconv.FormatInt(t.cart.Version, 10),
-		strconv.FormatInt(t.cart.Into.Version, 10), string(t.cart.Currency),
-		strconv.Itoa(domain.MaxLines), strconv.Itoa(domain.MaxQuantity), strconv.Itoa(maxMerges), strconv.Itoa(maxOrders),
-		strconv.Itoa(len(t.orders)/2))
+	args := s.scriptArgs(
+		user,
+		t.cart.OwnerID,
+		strconv.FormatInt(t.cart.Version, 10),
+		strconv.FormatInt(t.cart.Into.Version, 10),
+		string(t.cart.Currency),
+		strconv.Itoa(
+			domain.MaxLines,
+		),
+		strconv.Itoa(domain.MaxQuantity),
+		strconv.Itoa(maxMerges),
+		strconv.Itoa(maxOrders),
+		strconv.Itoa(len(t.orders)/2),
+	)
 	args = append(args, t.orders...)
 	for _, l := range t.cart.Lines {
 		args = append(args, l.VariantID, strconv.FormatInt(l.Quantity, 10))

@@ -38,10 +38,14 @@ func examineRedis(ctx context.Context, s *Souk) []diagnosis {
 	defer client.Close()
 	took := time.Since(began).Round(time.Millisecond).String()
 	nodes, silent := redisNodes(ctx, client)
-	list := []diagnosis{{what: what, found: "answers, connected in " + took + ": " + describeRedis(client.Mode(), nodes)}}
+	list := []diagnosis{
+		{what: what, found: "answers, connected in " + took + ": " + describeRedis(client.Mode(), nodes)},
+	}
 	if len(silent) > 0 {
 		list = append(list, diagnosis{
-			"nodes of Redis", "no answer from " + strings.Join(silent, ", "), "start them, or forget them (CLUSTER FORGET)",
+			"nodes of Redis",
+			"no answer from " + strings.Join(silent, ", "),
+			"start them, or forget them (CLUSTER FORGET)",
 		})
 	}
 	if client.Mode() == rueidis.ClientModeCluster {
@@ -95,9 +99,17 @@ func examineSlots(ctx context.Context, client rueidis.Client) diagnosis {
 	if err != nil {
 		return diagnosis{what, explain.Error(err), "look at the logs of the nodes"}
 	}
-	if state, served := field(info, "cluster_state"), field(info, "cluster_slots_ok"); state != "ok" || served != allSlots {
+	if state, served := field(
+		info,
+		"cluster_state",
+	), field(
+		info,
+		"cluster_slots_ok",
+	); state != "ok" ||
+		served != allSlots {
 		return diagnosis{
-			what, fmt.Sprintf("%s of %s are served, the state is %s", served, allSlots, state),
+			what,
+			fmt.Sprintf("%s of %s are served, the state is %s", served, allSlots, state),
 			"redis-cli --cluster check shows which master is away; start it, or let its replica take over (CLUSTER FAILOVER FORCE)",
 		}
 	}
@@ -110,7 +122,8 @@ func examineEviction(nodes []redisNode) diagnosis {
 	for _, n := range nodes {
 		if n.policy != "noeviction" {
 			return diagnosis{
-				what, fmt.Sprintf("%s has maxmemory-policy %s: at its limit it deletes sessions and carts", n.addr, n.policy),
+				what,
+				fmt.Sprintf("%s has maxmemory-policy %s: at its limit it deletes sessions and carts", n.addr, n.policy),
 				"CONFIG SET maxmemory-policy noeviction, and the same in its configuration",
 			}
 		}

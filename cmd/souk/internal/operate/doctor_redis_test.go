@@ -60,7 +60,10 @@ func TestDoctorFindsAMasterOfAClusterThatIsAway(t *testing.T) {
 	dir, err := devstack.TempDir()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	group, err := devstack.StartRedisCluster(t.Context(), devstack.RedisClusterOptions{Dir: dir, NodeTimeout: time.Second})
+	group, err := devstack.StartRedisCluster(
+		t.Context(),
+		devstack.RedisClusterOptions{Dir: dir, NodeTimeout: time.Second},
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = group.Stop(context.Background()) }) // one node has been killed
 	cfg := redisx.Config{Cluster: group.Addrs()}
