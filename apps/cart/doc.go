@@ -33,7 +33,7 @@
 // that is missing in Redis is restored from PostgreSQL. An empty cart has a row too, so that a cart that was
 // emptied stays empty. Each change increases the cart's version (microseconds since 1970, at least one more than
 // before), so an old write-back never replaces a newer one, even after a loss. On a Redis Cluster, carts are divided by
-// owner into partitions, whose keys share a hash slot (docs/adr/0020).
+// owner into partitions, whose keys share a hash slot (docs/adr/0020-carts-on-a-redis-cluster.md).
 //
 // RemoveOrdered keeps the last orders that it handled next to the cart, in the same script and the same row, so
 // that it removes an order's items only once. MergeCart takes the lines out of the guest's cart and keeps them beside it,
