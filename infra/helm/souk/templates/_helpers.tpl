@@ -57,7 +57,7 @@ app.kubernetes.io/component: {{ .name }}
 {{/* The part of the configuration that a service reads: a change of it restarts the service. */}}
 {{- define "souk.configOf" -}}
 {{- $config := include "souk.config" .root | fromYaml -}}
-{{- pick $config "log" "telemetry" "postgres" "documents" "redis" "nats" "identity" "admin" "rpc" .service.name | toYaml -}}
+{{- pick $config "log" "telemetry" "postgres" "documents" "redis" "cache" "nats" "identity" "admin" "rpc" .service.name | toYaml -}}
 {{- end }}
 
 {{/* "true" if a service needs a secret setting, by the setting's section. */}}
@@ -65,7 +65,7 @@ app.kubernetes.io/component: {{ .name }}
 {{- $section := .setting | splitList "." | first -}}
 {{- if eq $section "postgres" -}}
 {{ .service.database }}
-{{- else if eq $section "redis" -}}
+{{- else if has $section (list "redis" "cache") -}}
 {{ .service.redis }}
 {{- else if eq $section "documents" -}}
 {{ .service.documents }}
