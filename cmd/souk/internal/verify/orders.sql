@@ -1,6 +1,17 @@
 -- One row per order, sorted by ID. $1: the IDs of the orders to read; null reads all. The last column tells whether the
 -- order is open: a saga of it has not ended. A parked saga counts, too; sagas.sql reports it.
 -- Cancelled shop orders count neither in the remaining total nor in the lines.
+with open as materialized (
+    select id from saga where state in ('running', 'compensating', 'parked')
+), open_order as (
+    select id as order_id from open -- a checkout's saga has the order's ID
+    union all
+    select substr(id, length('collect_') + 1) from open where starts_with(id, 'collect_')
+    union all
+    select o.id from open s join orders o on o.cancel_id = s.id
+    union all
+    select p.order_id from open s join shop_order p on p.cancel_id = s.id
+)
 select o.id, o.status, o.confirmed_at is not null, o.currency, o.total,
        coalesce((select sum(p.total) from shop_order p where p.order_id = o.id and p.status <> 'cancelled'), 0)::bigint,
        o.payment_id, o.payment_status, o.payment_method, o.version,
@@ -25,12 +36,8 @@ select o.id, o.status, o.confirmed_at is not null, o.currency, o.total,
                group by x ->> 'voucher_id'
            ) d
        ), ''),
-       exists (
-           select from saga s
-           where s.state in ('running', 'compensating', 'parked') and (s.id in (o.id, o.cancel_id, 'collect_' || o.id)
-               or s.id in (select p.cancel_id from shop_order p where p.order_id = o.id))
-       )
-from orders o
+       b.order_id is not null
+from orders o left join (select distinct order_id from open_order) b on b.order_id = o.id
 where ($1::text[] is null or o.id = any ($1))
   -- The other rows are only keys of checkouts that were refused before there was an order.
   and (o.total > 0 or o.status <> 'cancelled')
