@@ -180,7 +180,12 @@ func TestCachedProductsShowNewRatingsAtOnce(t *testing.T) {
 func TestEvictedProductsAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	main, second := redistest.Private(t).Config(), redistest.Private(t).Config()
-	h := setup(t, moduletest.Redis(main), moduletest.Cache(second), moduletest.Config(map[string]any{"cache_ttl": "1m"}))
+	h := setup(
+		t,
+		moduletest.Redis(main),
+		moduletest.Cache(second),
+		moduletest.Config(map[string]any{"cache_ttl": "1m"}),
+	)
 	h.shop("s")
 	productID := h.add(simple("s", "a", "Lamp", 1))[0]
 	require.Zero(t, h.rating(productID).GetCount())
