@@ -16,6 +16,9 @@ type Config struct {
 	// Secret (base64, at least 32 bytes) is what the keys of the auth callout are derived from. Default empty:
 	// identity.seed.
 	Secret string `yaml:"secret"`
+	// TrustDomain is that of the services' certificates: each connection needs one that names its services, see package
+	// tlsconf. Default empty: connections need no certificate.
+	TrustDomain string `yaml:"trust_domain"`
 	// Streams limits the streams of events.
 	Streams outbox.Streams `yaml:"streams"`
 }
@@ -70,16 +73,29 @@ func ServerConfig(tree *config.Tree) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(serverConfig, natsauth.User, keys.Password, issuer, box, natsauth.User), nil
+	return fmt.Sprintf(
+		serverConfig,
+		natsauth.SystemUser,
+		keys.SystemPassword,
+		natsauth.User,
+		keys.Password,
+		issuer,
+		box,
+		natsauth.User,
+		natsauth.SystemUser,
+	), nil
 }
 
 const serverConfig = `max_control_line: 16KB
+accounts {
+  $SYS { users: [{user: %s, password: "%s"}] }
+}
 authorization {
   users: [{user: %s, password: "%s"}]
   auth_callout {
     issuer: %s
     xkey: %s
-    auth_users: [%s]
+    auth_users: [%s, %s]
   }
 }
 `

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/config"
+	"souk/pkg/natsauth"
 )
 
 func secret(letter string, length int) string {
@@ -33,14 +34,18 @@ func TestServerReadsItsConfiguration(t *testing.T) {
 	o, err := server.ProcessConfigFile(file)
 	require.NoError(t, err)
 	require.NotNil(t, o.AuthCallout)
-	require.Len(t, o.Users, 1)
-	require.Equal(
-		t,
-		[]string{o.Users[0].Username},
-		o.AuthCallout.AuthUsers,
-		"only natsauth connects without being asked about",
-	)
-	require.NotEmpty(t, o.Users[0].Password)
+	require.Len(t, o.Users, 2)
+	var names []string
+	for _, u := range o.Users {
+		names = append(names, u.Username)
+		require.NotEmpty(t, u.Password)
+		require.Equal(
+			t,
+			u.Username == natsauth.SystemUser,
+			u.Account != nil && u.Account.Name == server.DEFAULT_SYSTEM_ACCOUNT,
+		)
+	}
+	require.ElementsMatch(t, names, o.AuthCallout.AuthUsers, "only natsauth connects without being asked about")
 	require.NotEmpty(t, o.AuthCallout.XKey, "what the server asks is encrypted")
 }
 

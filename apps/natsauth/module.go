@@ -2,6 +2,7 @@ package natsauth
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -32,12 +33,19 @@ func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	if shared && cfg.TrustDomain != "" {
+		return nil, errors.New("natsauth.trust_domain: makes sense without nats.user and nats.credentials only")
+	}
 	if !shared {
 		verifier, err := p.ConnectVerifier()
 		if err != nil {
 			return nil, err
 		}
-		if err := natsauth.Respond(nc, keys, verifier, p.Logger()); err != nil {
+		certificates := natsauth.Certificates{Domain: cfg.TrustDomain}
+		if certificates.Revoked, err = p.Revoked(); err != nil {
+			return nil, err
+		}
+		if err := natsauth.Respond(nc, keys, verifier, certificates, p.Logger()); err != nil {
 			return nil, err
 		}
 	}
@@ -51,5 +59,20 @@ func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 			durables = append(durables, outbox.NewDurable(s.Name, c.Purpose, c.Subjects))
 		}
 	}
-	return outbox.NewProvisioner(js, cfg.Streams, durables, p.Logger(), p.Metrics()), nil
+	provisioner := outbox.NewProvisioner(js, cfg.Streams, durables, p.Logger(), p.Metrics())
+	if shared || cfg.TrustDomain == "" {
+		return provisioner, nil
+	}
+	system, _, err := p.AuthorityConn(natsauth.SystemUser, keys.SystemPassword)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := p.Revoked()
+	if err != nil {
+		return nil, err
+	}
+	return module.Group(provisioner, module.Func(func(ctx context.Context) error {
+		natsauth.EndRevoked(ctx, system, revoked, p.Logger())
+		return nil
+	})), nil
 }

@@ -83,6 +83,7 @@ Start it on this machine with: souk dev --demo`,
 		doctorCommand(data),
 		healthCommand(),
 		natsauthCommand(),
+		pkiCommand(),
 	)
 	return root
 }

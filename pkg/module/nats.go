@@ -2,14 +2,19 @@ package module
 
 import (
 	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
 
 	"souk/gen/go/souk/services"
 	"souk/pkg/clock"
 	"souk/pkg/identity"
 	"souk/pkg/natsauth"
+	"souk/pkg/tlsconf"
 )
 
 // NATSConfig configures the connection to NATS.
@@ -22,15 +27,30 @@ type NATSConfig struct {
 	Password string `yaml:"password"`
 	// Credentials is the path of a NATS credentials file.
 	Credentials string `yaml:"credentials"`
+	// TLS are the files for connections by TLS. If any is set, or the URLs begin with tls://, servers without TLS are
+	// refused.
+	TLS tlsconf.Config `yaml:"tls"`
+}
+
+// Validate checks the configuration.
+func (c NATSConfig) Validate() error {
+	if err := c.TLS.Validate(); err != nil {
+		return fmt.Errorf("tls.%w", err)
+	}
+	return nil
 }
 
 // Options returns the options to connect as services, or as natsauth.Operator: with the configured credentials, or else
 // with a token that is signed by their keys.
 //
 // Errors: those of IdentityConfig.Key.
-func (c NATSConfig) Options(id IdentityConfig, names ...string) ([]nats.Option, error) {
+func (c NATSConfig) Options(id IdentityConfig, log *zap.Logger, names ...string) ([]nats.Option, error) {
+	opts, err := c.tls(log)
+	if err != nil {
+		return nil, err
+	}
 	if c.shared() {
-		return c.credentials(), nil
+		return append(opts, c.credentials()...), nil
 	}
 	keys := map[string]ed25519.PrivateKey{}
 	for _, name := range names {
@@ -47,10 +67,31 @@ func (c NATSConfig) Options(id IdentityConfig, names ...string) ([]nats.Option, 
 		}
 		return token
 	}
-	return []nats.Option{
+	return append(opts,
 		nats.TokenHandler(token),
 		nats.CustomInboxPrefix(natsauth.InboxPrefix(names[0])),
 		nats.IgnoreAuthErrorAbort(), // natsauth may start later than this process
+	), nil
+}
+
+// tls returns the options for TLS, which read the files again at each connection.
+func (c NATSConfig) tls(log *zap.Logger) ([]nats.Option, error) {
+	if c.TLS == (tlsconf.Config{}) {
+		return nil, nil
+	}
+	source, err := tlsconf.Open(c.TLS, log)
+	if err != nil {
+		return nil, fmt.Errorf("nats.tls: %w", err)
+	}
+	return []nats.Option{
+		nats.Secure(&tls.Config{MinVersion: tls.VersionTLS13, VerifyConnection: source.CheckRevoked}),
+		func(o *nats.Options) error {
+			o.RootCAsCB = func() (*x509.CertPool, error) { return source.Roots(), nil }
+			if source.HasCertificate() {
+				o.TLSCertCB = source.Certificate
+			}
+			return nil
+		},
 	}, nil
 }
 
@@ -77,7 +118,11 @@ func (p *Platform) AuthorityConn(user, password string) (nc *nats.Conn, shared b
 	if err != nil {
 		return nil, false, err
 	}
-	opts := c.credentials()
+	opts, err := c.tls(p.shared.logger)
+	if err != nil {
+		return nil, false, err
+	}
+	opts = append(opts, c.credentials()...)
 	if !c.shared() {
 		opts = append(opts, nats.UserInfo(user, password))
 	}
@@ -96,6 +141,19 @@ func (p *Platform) ConnectVerifier() (*identity.Verifier, error) {
 		return nil, err
 	}
 	return identity.NewVerifier(trusted, clock.System{}), nil
+}
+
+// Revoked returns the certificates that are revoked now, by tlsconf.CertificateID, according to nats.tls.
+func (p *Platform) Revoked() (func() map[string]bool, error) {
+	c, err := resolve[NATSConfig](p.shared)
+	if err != nil {
+		return nil, err
+	}
+	source, err := tlsconf.Open(c.TLS, p.shared.logger)
+	if err != nil {
+		return nil, fmt.Errorf("nats.tls: %w", err)
+	}
+	return source.Revoked, nil
 }
 
 // Secret returns the secret that all services share.

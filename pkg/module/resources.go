@@ -80,7 +80,7 @@ func newResources(
 			return identity.NewVerifier(keys, clock.System{}), nil
 		},
 		func(c NATSConfig, id IdentityConfig) (*nats.Conn, error) {
-			opts, err := c.Options(id, names...)
+			opts, err := c.Options(id, log, names...)
 			if err != nil {
 				return nil, err
 			}

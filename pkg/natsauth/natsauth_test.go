@@ -53,7 +53,8 @@ func setup(t *testing.T) *harness {
 	for _, name := range append(services.Names(), natsauth.Operator) {
 		trusted[name] = identity.DeriveKey(seed, name).Public().(ed25519.PublicKey)
 	}
-	require.NoError(t, natsauth.Respond(nc, keys, identity.NewVerifier(trusted, clock.System{}), zap.NewNop()))
+	require.NoError(t, natsauth.Respond(nc, keys, identity.NewVerifier(trusted, clock.System{}),
+		natsauth.Certificates{}, zap.NewNop()))
 	h.admin, err = jetstream.New(nc)
 	require.NoError(t, err)
 	var durables []outbox.Durable

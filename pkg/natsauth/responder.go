@@ -4,12 +4,18 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"go.uber.org/zap"
+
+	"souk/pkg/tlsconf"
 )
 
 const (
@@ -26,14 +32,17 @@ const (
 // User is the name with which a process connects that answers for others. The server lets it pass by its password.
 const User = "natsauth"
 
+// SystemUser is the name with which it ends connections whose certificate is revoked.
+const SystemUser = "system"
+
 // Keys are the keys of the auth callout.
 type Keys struct {
 	// Issuer signs users. The server knows its public key.
 	Issuer nkeys.KeyPair
 	// Box encrypts requests and answers between the server and responders.
 	Box nkeys.KeyPair
-	// Password is that of User.
-	Password string
+	// Password is that of User, SystemPassword that of [SystemUser].
+	Password, SystemPassword string
 }
 
 // DeriveKeys derives the keys, with HKDF-SHA256, from a secret of at least 32 bytes.
@@ -59,10 +68,12 @@ func DeriveKeys(secret []byte) (Keys, error) {
 	if k.Box, err = nkeys.FromCurveSeed(seed); err != nil {
 		return k, err
 	}
-	if raw, err = derive("password"); err != nil {
-		return k, err
+	for purpose, password := range map[string]*string{"password": &k.Password, "system": &k.SystemPassword} {
+		if raw, err = derive(purpose); err != nil {
+			return k, err
+		}
+		*password = fmt.Sprintf("%x", raw)
 	}
-	k.Password = fmt.Sprintf("%x", raw)
 	return k, nil
 }
 
@@ -80,16 +91,26 @@ type Verifier interface {
 	VerifyConnect(token string) ([]string, error)
 }
 
+// Certificates say which certificate a process needs.
+type Certificates struct {
+	// Domain is the trust domain of souk's certificates. A process needs one that names all services of its token. Empty:
+	// it needs none.
+	Domain string
+	// Revoked returns the revoked certificates, by tlsconf.CertificateID. Nil: none is.
+	Revoked func() map[string]bool
+}
+
 type responder struct {
-	keys     Keys
-	verifier Verifier
-	log      *zap.Logger
+	keys         Keys
+	verifier     Verifier
+	certificates Certificates
+	log          *zap.Logger
 }
 
 // Respond answers the server's questions about connections on nc, which is connected as [User], until nc is closed.
 // Several processes may do so at the same time.
-func Respond(nc *nats.Conn, k Keys, v Verifier, log *zap.Logger) error {
-	r := &responder{keys: k, verifier: v, log: log}
+func Respond(nc *nats.Conn, k Keys, v Verifier, c Certificates, log *zap.Logger) error {
+	r := &responder{keys: k, verifier: v, certificates: c, log: log}
 	_, err := nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
 		answer, err := r.answer(m.Data, m.Header.Get(headerServerKey))
 		if err == nil {
@@ -117,12 +138,12 @@ func (r *responder) answer(data []byte, serverKey string) ([]byte, error) {
 	}
 	response := jwt.NewAuthorizationResponseClaims(request.UserNkey)
 	response.Audience = request.Server.ID
-	names, err := r.verifier.VerifyConnect(request.ConnectOptions.Token)
+	u, err := r.admit(request)
 	if err != nil {
 		r.log.Warn("a connection to NATS was refused", zap.String("host", request.ClientInformation.Host),
 			zap.String("client", request.ClientInformation.Name), zap.Error(err))
-		response.Error = "the identity token is not valid"
-	} else if response.Jwt, err = user(request.UserNkey, names).Encode(r.keys.Issuer); err != nil {
+		response.Error = "the identity token or the certificate is not valid"
+	} else if response.Jwt, err = u.Encode(r.keys.Issuer); err != nil {
 		return nil, fmt.Errorf("sign the user: %w", err)
 	}
 	encoded, err := response.Encode(r.keys.Issuer)
@@ -133,4 +154,51 @@ func (r *responder) answer(data []byte, serverKey string) ([]byte, error) {
 		return []byte(encoded), nil
 	}
 	return r.keys.Box.Seal([]byte(encoded), serverKey)
+}
+
+// admit returns the user of a connection that may be made.
+func (r *responder) admit(request *jwt.AuthorizationRequestClaims) (*jwt.UserClaims, error) {
+	names, err := r.verifier.VerifyConnect(request.ConnectOptions.Token)
+	if err != nil {
+		return nil, err
+	}
+	u := user(request.UserNkey, names)
+	if r.certificates.Domain == "" {
+		return u, nil
+	}
+	id, err := r.certificates.check(request.TLS, names)
+	if err != nil {
+		return nil, err
+	}
+	u.Name += certificateMark + id // the server shows names only
+	return u, nil
+}
+
+// certificateMark separates the services in a user's name from the ID of the certificate.
+const certificateMark = " certificate:"
+
+// check returns the ID of a connection's certificate. It fails unless that names the services.
+func (c Certificates) check(t *jwt.ClientTLS, names []string) (id string, err error) {
+	if t == nil || len(t.VerifiedChains) == 0 || len(t.VerifiedChains[0]) == 0 {
+		return "", errors.New("it has no certificate that NATS has verified")
+	}
+	block, _ := pem.Decode([]byte(t.VerifiedChains[0][0]))
+	if block == nil {
+		return "", errors.New("its certificate cannot be read")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", fmt.Errorf("its certificate cannot be read: %w", err)
+	}
+	certified := tlsconf.Services(cert, c.Domain)
+	for _, name := range names {
+		if !slices.Contains(certified, name) {
+			return "", fmt.Errorf("its certificate does not name %s", name)
+		}
+	}
+	id = tlsconf.CertificateID(cert)
+	if c.Revoked != nil && c.Revoked()[id] {
+		return "", tlsconf.ErrRevoked
+	}
+	return id, nil
 }

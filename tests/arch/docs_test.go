@@ -124,12 +124,17 @@ func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, pr
 			continue
 		}
 		full := prefix + "." + key
+		before := len(into)
 		if inner, ok := field.Type.(*ast.Ident); ok && ast.IsExported(inner.Name) {
-			before := len(into)
 			t.settings(into, f.dir, inner.Name, full)
-			if len(into) > before {
-				continue // the nested keys replace the struct's key
+		}
+		if inner, ok := field.Type.(*ast.SelectorExpr); ok && inner.Sel.Name == "Config" { // of a package in pkg/
+			if name, ok := inner.X.(*ast.Ident); ok {
+				t.settings(into, "pkg/"+name.Name, "Config", full)
 			}
+		}
+		if len(into) > before {
+			continue // the nested keys replace the struct's key
 		}
 		into[full] = finding{path: f.path, line: t.line(field)}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"souk/pkg/devstack"
 	"souk/pkg/devstack/mailsink"
@@ -177,7 +178,7 @@ func (c *clustered) configure(settings map[string]any) {
 func (d *deployment) streamLeader() *natsNode {
 	d.t.Helper()
 	a := d.souk.nats()
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: a.identity}, natsauth.Operator)
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: a.identity}, zap.NewNop(), natsauth.Operator)
 	require.NoError(d.t, err)
 	nc, err := nats.Connect(a.url, opts...)
 	require.NoError(d.t, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -67,7 +68,7 @@ func stealKey(t *testing.T, n natsAccess, service string) *attacker {
 	seed, err := base64.StdEncoding.DecodeString(n.identity)
 	require.NoError(t, err)
 	a := &attacker{t: t, key: identity.DeriveKey(seed, service), refused: make(chan error, 100)}
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: n.identity}, service)
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: n.identity}, zap.NewNop(), service)
 	require.NoError(t, err)
 	a.nc, err = nats.Connect(n.url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		a.refused <- err

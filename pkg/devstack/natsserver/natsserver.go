@@ -7,6 +7,7 @@ package natsserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -40,6 +41,10 @@ type Options struct {
 	Logger *zap.Logger
 	// Callout, if not nil, lets a client decide who else connects. User and Password are that client's.
 	Callout *Callout
+	// TLS, if not nil, is required of connections by TCP, and it requires a certificate of each client.
+	TLS *tls.Config `json:"-"`
+	// SystemPassword is the password of User's counterpart in the system account, [SystemUser]. Empty: it has none.
+	SystemPassword string
 	// Cluster, if not nil, makes the server a node of a cluster.
 	Cluster *Cluster
 }
@@ -53,6 +58,9 @@ type Cluster struct {
 	// Ports are those of all nodes.
 	Ports []int
 }
+
+// SystemUser may ask the server about its connections, and end them.
+const SystemUser = "system"
 
 // Callout sets up NATS's auth callout.
 type Callout struct {
@@ -72,13 +80,18 @@ type Server struct {
 	user     string
 	password string
 	tcp      bool
+	tls      bool
 
 	stop    sync.Once
 	stopped chan struct{}
 	full    chan struct{}
 }
 
-const defaultMaxPayload = 4 << 20
+const (
+	defaultMaxPayload = 4 << 20
+	// tlsTimeout bounds a handshake.
+	tlsTimeout = 5 * time.Second
+)
 
 // Start starts the server and waits until it accepts connections.
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -125,6 +138,17 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		opts.Username, opts.Password = "", ""
 		opts.AuthCallout = &server.AuthCallout{Issuer: c.Issuer, XKey: c.Box, AuthUsers: []string{o.User}}
 	}
+	if o.SystemPassword != "" {
+		system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
+		opts.SystemAccount, opts.Accounts = server.DEFAULT_SYSTEM_ACCOUNT, []*server.Account{system}
+		opts.Users = append(opts.Users, &server.User{Username: SystemUser, Password: o.SystemPassword, Account: system})
+		if opts.AuthCallout != nil {
+			opts.AuthCallout.AuthUsers = append(opts.AuthCallout.AuthUsers, SystemUser)
+		}
+	}
+	if o.TLS != nil {
+		opts.TLSConfig, opts.TLS, opts.TLSVerify, opts.TLSTimeout = o.TLS, true, true, tlsTimeout.Seconds()
+	}
 	if c := o.Cluster; c != nil {
 		opts.ServerName = c.Node
 		opts.Cluster = server.ClusterOpts{Name: "souk", Host: opts.Host, Port: c.Port}
@@ -146,6 +170,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		user:     o.User,
 		password: o.Password,
 		tcp:      !opts.DontListen,
+		tls:      o.TLS != nil,
 		stopped:  make(chan struct{}),
 		full:     make(chan struct{}),
 	}
@@ -194,7 +219,8 @@ func (s *Server) URL() string {
 	if address == "" {
 		return ""
 	}
-	return "nats://" + url.UserPassword(s.user, s.password).String() + "@" + strings.TrimPrefix(address, "nats://")
+	scheme, host, _ := strings.Cut(address, "://")
+	return scheme + "://" + url.UserPassword(s.user, s.password).String() + "@" + host
 }
 
 // Address returns the URL for other processes without credentials. It is empty if the server has no port.
@@ -203,7 +229,11 @@ func (s *Server) Address() string {
 	if !s.tcp || !ok {
 		return ""
 	}
-	return "nats://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
+	scheme := "nats://"
+	if s.tls {
+		scheme = "tls://"
+	}
+	return scheme + net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
 }
 
 // InProcess returns an option that connects this process through a pipe. nats.Connect then ignores its URL.

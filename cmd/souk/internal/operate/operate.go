@@ -148,7 +148,7 @@ func (s *Souk) connectNATS() (*nats.Conn, error) {
 	if s.nats.URL == "" {
 		return nil, settings.ErrNoNATS
 	}
-	opts, err := s.nats.Options(s.identity, natsauth.Operator)
+	opts, err := s.nats.Options(s.identity, zap.NewNop(), natsauth.Operator)
 	if err != nil {
 		return nil, errors.Join(s.identityErr, err)
 	}

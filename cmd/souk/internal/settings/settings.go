@@ -130,5 +130,5 @@ func (c *natsSettings) Validate() error {
 	if c.needed() && c.URL == "" {
 		return ErrNoNATS
 	}
-	return nil
+	return c.NATSConfig.Validate()
 }
