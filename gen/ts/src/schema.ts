@@ -5111,6 +5111,11 @@ export interface operations {
                 content: {
                     "application/json": {
                         /**
+                         * @description What this souk is for.
+                         * @enum {string}
+                         */
+                        environment: "production" | "staging" | "development";
+                        /**
                          * @description ok, or what is wrong.
                          * @enum {string}
                          */
@@ -5139,6 +5144,11 @@ export interface operations {
                 content: {
                     "application/json": {
                         /**
+                         * @description What this souk is for.
+                         * @enum {string}
+                         */
+                        environment: "production" | "staging" | "development";
+                        /**
                          * @description ok, or what is wrong.
                          * @enum {string}
                          */
@@ -5155,6 +5165,11 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        /**
+                         * @description What this souk is for.
+                         * @enum {string}
+                         */
+                        environment: "production" | "staging" | "development";
                         /**
                          * @description ok, or what is wrong.
                          * @enum {string}
