@@ -86,8 +86,11 @@ func (p PKI) newAuthority(domain string, former []*x509.Certificate) error {
 		return err
 	}
 	template := &x509.Certificate{
-		SerialNumber:          number,
-		Subject:               pkix.Name{Organization: []string{"souk"}, CommonName: domain + " " + number.Text(16)[:8]},
+		SerialNumber: number,
+		Subject: pkix.Name{
+			Organization: []string{"souk"},
+			CommonName:   domain + " " + number.Text(16)[:8],
+		},
 		NotBefore:             now.Add(-skew),
 		NotAfter:              now.Add(authorityLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
