@@ -71,6 +71,9 @@ format: ## format hand-written Go: gofmt, and lines of at most 120 columns
 lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
+vuln: ## known vulnerabilities in what souk calls (a minute and a half)
+	@go run ./tools/vuln
+
 api: ## check the OpenAPI document, and that the TypeScript client fits it (needs Node.js 20.19 or newer)
 	@tools/deps.sh npm
 	@tools/openapi/check.sh

@@ -35,12 +35,13 @@
 // before), so an old write-back never replaces a newer one, even after a loss. On a Redis Cluster, carts are divided by
 // owner into partitions, whose keys share a hash slot (docs/adr/0020-carts-on-a-redis-cluster.md).
 //
-// RemoveOrdered keeps the last orders that it handled next to the cart, in the same script and the same row, so
-// that it removes an order's items only once. MergeCart takes the lines out of the guest's cart and keeps them beside it,
-// adds them to the user's cart, and forgets them: three scripts, since the carts may be in different slots. If the process
-// dies in between, whatever touches the merge next takes the remaining steps, at the latest the write-back of the guest's
-// cart. Then it writes both carts back, in one transaction. Each of the two carts keeps the other's owner and the version of the merge: items that a guest ordered before the merge
-// leave the user's cart, and GetLines names the guests to a checkout, which claims the cart under their IDs too.
+// RemoveOrdered keeps the last orders that it handled next to the cart, in the same script and the same row, so that it
+// removes an order's items only once. MergeCart takes the lines out of the guest's cart and keeps them beside it, adds
+// them to the user's cart, and forgets them: three scripts, since the carts may be in different slots. If the process
+// dies in between, whatever touches the merge next takes the remaining steps, at the latest the write-back of the
+// guest's cart. Then it writes both carts back, in one transaction. Each of the two carts keeps the other's owner and
+// the version of the merge: items that a guest ordered before the merge leave the user's cart, and GetLines names the
+// guests to a checkout, which claims the cart under their IDs too.
 //
 // While Redis is unavailable, all calls fail with unavailable. The service reconnects by itself.
 //

@@ -20,8 +20,8 @@ type Config struct {
 	// PublicURL is the URL at which browsers reach the gateway, for the sign-in's redirect; empty:
 	// http://Addr. With https, cookies are Secure and named __Host-….
 	PublicURL string `yaml:"public_url"`
-	// Environment is what this souk is: production, staging or development. GET /health/live says it, and souk seed refuses
-	// production. Default production.
+	// Environment is what this souk is: production, staging or development. GET /health/live says it, and souk seed
+	// refuses production. Default production.
 	Environment string `yaml:"environment"`
 	// MaxBody is the largest request body, in bytes. Default 1 MiB; less than 1 KiB is refused.
 	MaxBody int64 `yaml:"max_body"`

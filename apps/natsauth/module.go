@@ -36,13 +36,13 @@ func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 	if shared && cfg.TrustDomain != "" {
 		return nil, errors.New("natsauth.trust_domain: makes sense without nats.user and nats.credentials only")
 	}
+	certificates := natsauth.Certificates{Domain: cfg.TrustDomain}
+	if certificates.Revoked, err = p.Revoked(); err != nil {
+		return nil, err
+	}
 	if !shared {
 		verifier, err := p.ConnectVerifier()
 		if err != nil {
-			return nil, err
-		}
-		certificates := natsauth.Certificates{Domain: cfg.TrustDomain}
-		if certificates.Revoked, err = p.Revoked(); err != nil {
 			return nil, err
 		}
 		if err := natsauth.Respond(nc, keys, verifier, certificates, p.Logger()); err != nil {
@@ -67,12 +67,8 @@ func build(_ context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	revoked, err := p.Revoked()
-	if err != nil {
-		return nil, err
-	}
 	return module.Group(provisioner, module.Func(func(ctx context.Context) error {
-		natsauth.EndRevoked(ctx, system, revoked, p.Logger())
+		natsauth.EndRevoked(ctx, system, certificates.Revoked, p.Logger())
 		return nil
 	})), nil
 }

@@ -14,9 +14,9 @@ func pkiCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pki",
 		Short: "Make certificates for development",
-		Long: `Make certificates for development and tests: a certificate authority in a folder, and certificates of services and
-servers in folders below it, with the files that cert-manager writes: tls.crt, tls.key and ca.crt. revoked.crl lists
-what is revoked. In production cert-manager, Vault or SPIRE issue the certificates; see
+		Long: `Make certificates for development and tests: a certificate authority in a folder, and certificates of
+services and servers in folders below it, with the files that cert-manager writes: tls.crt, tls.key and ca.crt.
+revoked.crl lists what is revoked. In production cert-manager, Vault or SPIRE issue the certificates; see
 docs/configuration.md.`,
 		Example: "  souk pki init && souk pki issue order --service order",
 		Args:    noArgs,
@@ -47,8 +47,8 @@ func pkiIssue(authority func() pki.PKI) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "issue NAME",
 		Short: "Make a key and a certificate, or replace those of the same name",
-		Long: `Make a key and a certificate in the folder NAME, or replace those that it has. Processes that run read the files again.
-A service's process needs --service for each service that it runs; the commands of operators are the service operator. A
+		Long: `Make a key and a certificate in the folder NAME, or replace those that it has. Processes that run read the
+files again. A service's process needs --service for each service that it runs; the commands of operators are the service operator. A
 server needs --host for each name and address under which it is reached. PostgreSQL compares the common name, which is
 NAME, with the role.`,
 		Example: `  souk pki issue order --service order
@@ -83,8 +83,8 @@ func pkiRevoke(authority func() pki.PKI) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Revoke all certificates that were issued under a name",
-		Long: `Revoke all certificates that were issued under a name. Servers refuse them, and natsauth ends their connections to NATS
-within a minute. A certificate that is issued afterwards is valid.`,
+		Long: `Revoke all certificates that were issued under a name. Servers refuse them, and natsauth ends their
+connections to NATS within a minute. A certificate that is issued afterwards is valid.`,
 		Example: "  souk pki revoke order",
 		Args:    oneArg("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -11,11 +11,11 @@ func seedCommand(data *dataFlag) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "seed",
 		Short: "Create the demo shops and their products in a souk for development or staging",
-		Long: `Create the demo shops and their products in a souk for development or staging, over its API. Shops that exist stay
-as they are, so a second run changes nothing.
+		Long: `Create the demo shops and their products in a souk for development or staging, over its API. Shops
+that exist stay as they are, so a second run changes nothing.
 
-It is refused unless the gateway says that it is for development or staging (gateway.environment): without the setting, a
-souk is production.`,
+It is refused unless the gateway says that it is for development or staging (gateway.environment): without the
+setting, a souk is production.`,
 		Example: "  souk seed\n  souk seed --url https://staging.shop.example --token \"$TOKEN\"",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -91,8 +91,8 @@ type outcome struct {
 	failure, excluded bool
 }
 
-// Call calls f unless the breaker of target is open, and returns f's error unchanged. A call that ends because
-// ctx's deadline has passed is a failure, also if the caller set the deadline. A call whose ctx was cancelled, because the
+// Call calls f unless the breaker of target is open, and returns f's error unchanged. A call that ends because ctx's
+// deadline has passed is a failure, also if the caller set the deadline. A call whose ctx was cancelled, because the
 // caller left, counts neither as a success nor as a failure.
 //
 // Errors: those of f, unavailable (the breaker is open; the cause is ErrOpen and RetryAfter is set).

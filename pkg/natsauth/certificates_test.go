@@ -63,7 +63,7 @@ func setupCertified(t *testing.T) *certified {
 		User:           natsauth.User,
 		Password:       keys.Password,
 		SystemPassword: keys.SystemPassword,
-		TLS:            ignorant.Server(),
+		TLS:            pki.Server(ignorant),
 		Callout:        &natsserver.Callout{Issuer: issuer, Box: box},
 	})
 	trusted := map[string]ed25519.PublicKey{}

@@ -86,18 +86,6 @@ func Open(c Config, log *zap.Logger) (*Source, error) {
 // HasCertificate reports whether the process has a certificate.
 func (s *Source) HasCertificate() bool { return s.config.CertFile != "" }
 
-// Client returns a configuration for one connection to a server, whose certificate must be valid for the name.
-func (s *Source) Client(serverName string) *tls.Config {
-	c := s.current()
-	out := &tls.Config{
-		MinVersion: tls.VersionTLS13, RootCAs: c.roots, ServerName: serverName, VerifyConnection: c.revoked.check,
-	}
-	if c.cert != nil {
-		out.Certificates = []tls.Certificate{*c.cert}
-	}
-	return out
-}
-
 // Roots returns the authorities of now. Nil means those of the system.
 func (s *Source) Roots() *x509.CertPool { return s.current().roots }
 
@@ -121,26 +109,6 @@ func (s *Source) Revoked() map[string]bool {
 		}
 	}
 	return out
-}
-
-// Server returns a configuration for a server that requires a certificate of each client.
-func (s *Source) Server() *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			c := s.current()
-			if c.cert == nil {
-				return nil, errors.New("tls.cert_file is not set")
-			}
-			if c.roots == nil { // the system's authorities sign certificates for anybody
-				return nil, errors.New("tls.ca_file is not set")
-			}
-			return &tls.Config{
-				MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*c.cert},
-				ClientCAs: c.roots, ClientAuth: tls.RequireAndVerifyClientCert, VerifyConnection: c.revoked.check,
-			}, nil
-		},
-	}
 }
 
 // current returns the files' content. If they have changed and cannot be used, the last content stays: a file may be

@@ -1,7 +1,7 @@
 // Command vuln looks for known vulnerabilities in what souk calls, with govulncheck and Go's vulnerability database. The
 // database comes from the module proxy, as golang.org/x/vulndb, and is kept in .cache/vulndb.
 //
-//	go run ./tools/vuln
+//	make vuln
 //
 // The exit status is 1 if souk calls a function of a module with a known vulnerability. Those of the standard library
 // are listed with the Go release that mends them: the toolchain that builds the image decides about them.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // stdlib is the module name that govulncheck gives the standard library.
@@ -94,6 +95,7 @@ func (r report) write(out io.Writer) error {
 			continue
 		case v.module == stdlib:
 			standard++
+			fixed = strings.Replace(fixed, "v", "Go ", 1)
 			fmt.Fprintf(out, "%s, standard library: %s (%s): %s\n", v.id, v.function, fixed, v.summary)
 		default:
 			called++

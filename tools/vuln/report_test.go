@@ -16,7 +16,7 @@ const (
 	required = `{"osv": {"id": "GO-2", "summary": "Leak"}}
 {"finding": {"osv": "GO-2", "trace": [{"module": "example.com/n", "version": "v0.1.0", "package": "example.com/n"}]}}`
 	standard = `{"osv": {"id": "GO-3", "summary": "Slow"}}
-{"finding": {"osv": "GO-3", "fixed_version": "go1.26.9", "trace": [
+{"finding": {"osv": "GO-3", "fixed_version": "v1.26.9", "trace": [
 	{"module": "stdlib", "version": "go1.26.8", "package": "net/url", "function": "Parse"}]}}`
 )
 
@@ -33,7 +33,7 @@ func TestReport(t *testing.T) {
 		}},
 		"only required": {required, false, []string{"0 that souk calls in modules"}},
 		"the standard library": {standard, false, []string{
-			"GO-3, standard library: net/url.Parse (go1.26.9 mends it): Slow", "1 in the standard library",
+			"GO-3, standard library: net/url.Parse (Go 1.26.9 mends it): Slow", "1 in the standard library",
 		}},
 		"nothing": {`{"config": {}}`, false, []string{"0 that souk calls in modules, 0 in the standard library, 0 in"}},
 	} {

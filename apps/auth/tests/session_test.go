@@ -322,7 +322,8 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	log := h.Logs()
 	require.NotEmpty(t, log)
 	for _, s := range []string{
-		res.GetSessionId(), begun.GetLoginCookie(), code, state, guest.GetToken(), token, clientSecret, string(secret), "ann@example.com", "Ann",
+		res.GetSessionId(), begun.GetLoginCookie(), code, state, guest.GetToken(), token, clientSecret, string(secret),
+		"ann@example.com", "Ann",
 	} {
 		require.NotContains(t, log, s)
 	}

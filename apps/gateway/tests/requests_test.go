@@ -24,7 +24,8 @@ import (
 // newID returns a product ID that no other test uses: the tests share Redis.
 func newID() string { return "prd_" + rand.Text() }
 
-const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio","postalCode":"20000-000","countryCode":"BR"}`
+const address = `"shippingAddress":{"name":"Ann","line1":"1 Way","city":"Rio",` +
+	`"postalCode":"20000-000","countryCode":"BR"}`
 
 const checkoutBody = `{` + address + `,"payment":{"method":"card","token":"tok_ok"}}`
 
@@ -61,13 +62,15 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for code, status := range map[errs.Code]int{
-		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403, errs.NotFound: 404,
+		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403,
+		errs.NotFound:           404,
 		errs.PreconditionFailed: 412,
 		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409,
 		errs.IdempotencyInFlight: 409, errs.TooLarge: 413,
 		errs.CheckoutInProgress: 409, errs.PriceChanged: 409,
-		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422, errs.Unprocessable: 422,
-		errs.RateLimited: 429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,
+		errs.IdempotencyMismatch: 422, errs.VoucherInvalid: 422, errs.CartEmpty: 422, errs.CardNumberRefused: 422,
+		errs.Unprocessable: 422,
+		errs.RateLimited:   429, errs.Internal: 500, errs.Unimplemented: 501, errs.Overloaded: 503, errs.Unavailable: 503,
 	} {
 		g.products.answerWith(
 			func(context.Context, string) (*productv1.Product, error) { return nil, errs.New(code, "because <b>") },
@@ -104,12 +107,13 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 		"wrong type":             {"/v1/cart/items", `{"variantId":"v","quantity":"many"}`, "quantity"},
 		"wrong nested type":      {"/v1/checkout", `{` + address + `,"payment":{"method":7}}`, "payment.method"},
 		"not one of the choices": {"/v1/checkout", `{` + address + `,"payment":{"method":"gold"}}`, "payment.method"},
-		"nested pattern":         {"/v1/checkout", `{"shippingAddress":{"name":"A","line1":"1","city":"R","postalCode":"1","countryCode":"Brazil"},"payment":{"method":"cod"}}`, "shippingAddress.countryCode"},
-		"missing":                {"/v1/cart/items", `{"quantity":1}`, "variantId"},
-		"missing message":        {"/v1/checkout", `{` + address + `}`, "payment"},
-		"zero":                   {"/v1/cart/items", `{"variantId":"v","quantity":0}`, "quantity"},
-		"negative":               {"/v1/cart/items", `{"variantId":"v","quantity":-1}`, "quantity"},
-		"absurd":                 {"/v1/cart/items", `{"variantId":"v","quantity":"9223372036854775807"}`, "quantity"},
+		"nested pattern": {"/v1/checkout", `{"shippingAddress":{"name":"A","line1":"1","city":"R","postalCode":"1",` +
+			`"countryCode":"Brazil"},"payment":{"method":"cod"}}`, "shippingAddress.countryCode"},
+		"missing":         {"/v1/cart/items", `{"quantity":1}`, "variantId"},
+		"missing message": {"/v1/checkout", `{` + address + `}`, "payment"},
+		"zero":            {"/v1/cart/items", `{"variantId":"v","quantity":0}`, "quantity"},
+		"negative":        {"/v1/cart/items", `{"variantId":"v","quantity":-1}`, "quantity"},
+		"absurd":          {"/v1/cart/items", `{"variantId":"v","quantity":"9223372036854775807"}`, "quantity"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,8 +123,9 @@ func TestInvalidBodiesNameTheField(t *testing.T) {
 		})
 	}
 	for name, body := range map[string]string{
-		"malformed": `{"variantId":`, "an array": `[]`, "two values": `{} {}`, "invalid UTF-8": "{\"variantId\":\"\xff\xfe\",\"quantity\":1}",
-		"a string": `"x"`, "deep": strings.Repeat(`{"a":`, 5000), "NUL": "\x00",
+		"malformed": `{"variantId":`, "an array": `[]`, "two values": `{} {}`,
+		"invalid UTF-8": "{\"variantId\":\"\xff\xfe\",\"quantity\":1}",
+		"a string":      `"x"`, "deep": strings.Repeat(`{"a":`, 5000), "NUL": "\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -174,8 +179,10 @@ func TestInvalidQueryNamesTheField(t *testing.T) {
 	t.Parallel()
 	g := setup(t)
 	for query, want := range map[string]string{
-		"pageSize=abc": "pageSize", "pageSize=-1": "pageSize", "pageSize=99999999999": "pageSize", "inStock=perhaps": "inStock",
-		"sort=upside_down": "sort", "minPrice=cheap": "minPrice", "currencyCode=real": "currencyCode", "page_size=abc": "pageSize",
+		"pageSize=abc": "pageSize", "pageSize=-1": "pageSize", "pageSize=99999999999": "pageSize",
+		"inStock=perhaps":  "inStock",
+		"sort=upside_down": "sort", "minPrice=cheap": "minPrice", "currencyCode=real": "currencyCode",
+		"page_size=abc": "pageSize",
 	} {
 		p := g.send(http.MethodGet, "/v1/products?"+query, "").problem(t, http.StatusBadRequest, errs.Invalid)
 		require.Equal(t, want, field(t, p), query)

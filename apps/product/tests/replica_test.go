@@ -36,8 +36,8 @@ func (h *harness) replicaServes() {
 	}, "no search is served by the replica")
 }
 
-// titles returns the titles of the products that the public finds. The list is not one from the service's cache, in which
-// time stands still.
+// titles returns the titles of the products that the public finds. The list is not one from the service's cache, in
+// which time stands still.
 func (h *harness) titles() []string {
 	h.t.Helper()
 	h.lists++

@@ -219,7 +219,11 @@ func (p PKI) Issue(name string, names Names, life time.Duration) error {
 	}
 	cert := encode("CERTIFICATE", der)
 	// The copy lets Revoke find certificates that were replaced.
-	if err := write(filepath.Join(p.issued(), name+"-"+number.Text(16)+".crt"), cert, 0o644); err != nil {
+	copies := filepath.Join(p.issued(), name)
+	if err := os.MkdirAll(copies, 0o700); err != nil {
+		return err
+	}
+	if err := write(filepath.Join(copies, number.Text(16)+".crt"), cert, 0o644); err != nil {
 		return err
 	}
 	files := p.Config(name)
@@ -300,7 +304,7 @@ func (p PKI) Revoke(name string) error {
 	if err != nil {
 		return err
 	}
-	paths, err := filepath.Glob(filepath.Join(p.issued(), name+"-*.crt"))
+	paths, err := filepath.Glob(filepath.Join(p.issued(), name, "*.crt"))
 	if err != nil {
 		return err
 	}

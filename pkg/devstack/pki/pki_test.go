@@ -44,7 +44,7 @@ func open(t *testing.T, c tlsconf.Config) *tlsconf.Source {
 // serve answers connections with the services that the client's certificate names.
 func serve(t *testing.T, s *tlsconf.Source) (addr string) {
 	t.Helper()
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", s.Server())
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", pki.Server(s))
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {
@@ -70,6 +70,23 @@ func serve(t *testing.T, s *tlsconf.Source) (addr string) {
 	return ln.Addr().String()
 }
 
+// client returns the configuration of one connection to a server with the name.
+func client(t *testing.T, s *tlsconf.Source, name string) *tls.Config {
+	t.Helper()
+	c := &tls.Config{
+		MinVersion:       tls.VersionTLS13,
+		RootCAs:          s.Roots(),
+		ServerName:       name,
+		VerifyConnection: s.CheckRevoked,
+	}
+	if s.HasCertificate() {
+		cert, err := s.Certificate()
+		require.NoError(t, err)
+		c.Certificates = []tls.Certificate{cert}
+	}
+	return c
+}
+
 // call returns what the server answers.
 func call(addr string, c *tls.Config) (string, error) {
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", addr, c)
@@ -88,29 +105,29 @@ func TestBothSidesAreVerified(t *testing.T) {
 	t.Parallel()
 	_, p := setup(t)
 	addr := serve(t, open(t, p.Config("server")))
-	got, err := call(addr, open(t, p.Config("order")).Client("127.0.0.1"))
+	got, err := call(addr, client(t, open(t, p.Config("order")), "127.0.0.1"))
 	require.NoError(t, err)
 	require.Equal(t, "order payment ", got)
 
-	_, err = call(addr, open(t, p.Config("order")).Client("example.com"))
+	_, err = call(addr, client(t, open(t, p.Config("order")), "example.com"))
 	require.ErrorAs(t, err, &x509.HostnameError{}, "a server of another name")
 
 	anonymous := p.Config("order")
 	anonymous.CertFile, anonymous.KeyFile = "", ""
-	_, err = call(addr, open(t, anonymous).Client("127.0.0.1"))
+	_, err = call(addr, client(t, open(t, anonymous), "127.0.0.1"))
 	require.ErrorContains(t, err, "certificate required")
 
 	_, other := setup(t)
-	_, err = call(addr, open(t, other.Config("order")).Client("127.0.0.1"))
+	_, err = call(addr, client(t, open(t, other.Config("order")), "127.0.0.1"))
 	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "a server of another authority")
 	stranger := other.Config("order")
 	stranger.CAFile, stranger.RevokedFile = p.Config("order").CAFile, ""
-	_, err = call(addr, open(t, stranger).Client("127.0.0.1"))
+	_, err = call(addr, client(t, open(t, stranger), "127.0.0.1"))
 	require.ErrorContains(t, err, "certificate required", "a client whose authority the server does not trust")
 
-	_, err = call(addr, open(t, p.Config("server")).Client("127.0.0.1"))
+	_, err = call(addr, client(t, open(t, p.Config("server")), "127.0.0.1"))
 	require.NoError(t, err, "a server may be a client")
-	old := open(t, p.Config("order")).Client("127.0.0.1")
+	old := client(t, open(t, p.Config("order")), "127.0.0.1")
 	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
 	_, err = call(addr, old)
 	require.ErrorContains(t, err, "protocol version")
@@ -122,15 +139,15 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 	_, p := setup(t)
 	server := open(t, p.Config("server"))
 	core, logs := observer.New(zap.WarnLevel)
-	client, err := tlsconf.Open(p.Config("order"), zap.New(core))
+	source, err := tlsconf.Open(p.Config("order"), zap.New(core))
 	require.NoError(t, err)
 	addr := serve(t, server)
-	works := func() bool { _, err := call(addr, client.Client("127.0.0.1")); return err == nil }
+	works := func() bool { _, err := call(addr, client(t, source, "127.0.0.1")); return err == nil }
 	require.True(t, works())
-	first, err := client.Certificate()
+	first, err := source.Certificate()
 	require.NoError(t, err)
 	certificate := func() []byte {
-		c, err := client.Certificate()
+		c, err := source.Certificate()
 		require.NoError(t, err)
 		return c.Certificate[0]
 	}
@@ -158,7 +175,7 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		}
 		return n
 	}
-	for _, s := range []*tlsconf.Source{server, client} {
+	for _, s := range []*tlsconf.Source{server, source} {
 		waittest.Until(
 			t,
 			func() bool { require.True(t, works()); return roots(s) == 2 },
@@ -179,7 +196,7 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 
 	require.NoError(t, p.Revoke("order"))
 	waittest.Until(t, func() bool { return !works() }, "a revoked client is let in")
-	_, err = call(addr, client.Client("127.0.0.1"))
+	_, err = call(addr, client(t, source, "127.0.0.1"))
 	require.Error(t, err)
 	other, err := p.List()
 	require.NoError(t, err)
@@ -193,8 +210,18 @@ func TestClientRefusesARevokedServer(t *testing.T) {
 	_, p := setup(t)
 	addr := serve(t, open(t, p.Config("server")))
 	require.NoError(t, p.Revoke("server"))
-	_, err := call(addr, open(t, p.Config("order")).Client("127.0.0.1"))
+	_, err := call(addr, client(t, open(t, p.Config("order")), "127.0.0.1"))
 	require.ErrorIs(t, err, tlsconf.ErrRevoked)
+}
+
+func TestRevocationIsOfOneName(t *testing.T) {
+	t.Parallel()
+	_, p := setup(t)
+	require.NoError(t, p.Issue("order-two", pki.Names{Services: []string{"order"}}, pki.Life))
+	addr := serve(t, open(t, p.Config("server")))
+	require.NoError(t, p.Revoke("order"))
+	_, err := call(addr, client(t, open(t, p.Config("order-two")), "127.0.0.1"))
+	require.NoError(t, err)
 }
 
 func TestMistakesAreRefused(t *testing.T) {
@@ -208,6 +235,7 @@ func TestMistakesAreRefused(t *testing.T) {
 	}
 	require.ErrorContains(t, p.Issue("x", pki.Names{}, time.Second), "at least a minute")
 	require.ErrorContains(t, p.Revoke("nobody"), "no certificate")
+	require.ErrorContains(t, p.Revoke("ord"), "no certificate", "the begin of a name")
 
 	info, err := os.Stat(p.Config("order").KeyFile)
 	require.NoError(t, err)

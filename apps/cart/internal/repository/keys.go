@@ -9,9 +9,9 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// slotTags are the hash tags of the partitions of a cluster. They are chosen so that each is in another 64th of the hash
-// slots, in order: masters that have equal ranges of slots have an equal number of partitions, or one more. Carts are
-// found by them, so they never change.
+// slotTags are the hash tags of the partitions of a cluster. They are chosen so that each is in another 64th of the
+// hash slots, in order: masters that have equal ranges of slots have an equal number of partitions, or one more. Carts
+// are found by them, so they never change.
 var slotTags = strings.Fields(`
 	10 18 113 342 29 21 3 122 69 61 72 162 50 58 153 43 11 19 112 343 28 20 2 123 68 60 73 163 51 59 152 42
 	12 102 111 119 133 23 1 9 173 63 70 78 52 142 49 41 13 103 110 118 132 22 0 8 172 62 71 79 53 143 48 40`)
@@ -58,8 +58,8 @@ func (k keys) dirtyOf(partition int) string {
 	return "carts:dirty"
 }
 
-// each calls f for the owners of each partition, for all partitions at the same time. It returns the errors of all calls:
-// while a master of a cluster is away, the work for the others is done.
+// each calls f for the owners of each partition, for all partitions at the same time. It returns the errors of all
+// calls: while a master of a cluster is away, the work for the others is done.
 func (k keys) each(owners []string, f func(owners []string) error) error {
 	groups := make([][]string, len(k.tags))
 	for _, owner := range owners {

@@ -15,8 +15,8 @@ const statusMoving = "moving"
 type taken struct {
 	// guest is the guest's cart afterwards.
 	guest domain.Cart
-	// cart is the guest's cart as it was, with its lines. Its Into says where they go and the version of the guest's cart
-	// afterwards. It is empty if none are moving.
+	// cart is the guest's cart as it was, with its lines. Its Into says where they go and the version of the guest's
+	// cart afterwards. It is empty if none are moving.
 	cart domain.Cart
 	// orders are the orders that have left the guest's cart, each followed by its score.
 	orders []string
@@ -26,10 +26,10 @@ type taken struct {
 
 // Merge adds a guest's cart to a user's and empties the guest's. Pieces and lines beyond the limits are dropped.
 //
-// The carts may be on different nodes of a cluster, so it has three steps: the lines are taken out of the guest's cart and
-// kept beside it, added to the user's cart, and forgotten. The user's cart remembers the merge, so a repeated step has no
-// effect. If the process dies in between, the next merge of the guest, the removal of an order's items or the write-back
-// of the guest's cart, which is dirty, takes the remaining steps.
+// The carts may be on different nodes of a cluster, so it has three steps: the lines are taken out of the guest's cart
+// and kept beside it, added to the user's cart, and forgotten. The user's cart remembers the merge, so a repeated step
+// has no effect. If the process dies in between, the next merge of the guest, the removal of an order's items or the
+// write-back of the guest's cart, which is dirty, takes the remaining steps.
 func (s *Store) Merge(ctx context.Context, guest, user string) (ofUser, ofGuest domain.Cart, err error) {
 	for {
 		var t taken

@@ -54,7 +54,8 @@ func examineRedis(ctx context.Context, s *Souk) []diagnosis {
 	return append(list, examineEviction(nodes))
 }
 
-// redisNodes asks each server, in the order of their addresses. It also returns the addresses of those that don't answer.
+// redisNodes asks each server, in the order of their addresses. It also returns the addresses of those that don't
+// answer.
 func redisNodes(ctx context.Context, client rueidis.Client) (nodes []redisNode, silent []string) {
 	for addr, node := range client.Nodes() {
 		info, err := node.Do(ctx, node.B().Info().Build()).ToString()
@@ -110,7 +111,8 @@ func examineSlots(ctx context.Context, client rueidis.Client) diagnosis {
 		return diagnosis{
 			what,
 			fmt.Sprintf("%s of %s are served, the state is %s", served, allSlots, state),
-			"redis-cli --cluster check shows which master is away; start it, or let its replica take over (CLUSTER FAILOVER FORCE)",
+			"redis-cli --cluster check shows which master is away; start it, or let its replica take over " +
+				"(CLUSTER FAILOVER FORCE)",
 		}
 	}
 	return diagnosis{what: what, found: "all are served"}
