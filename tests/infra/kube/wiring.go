@@ -15,7 +15,8 @@ func Jobs(documents []Document) []string {
 	want := map[string]string{"admin": "souk", "metrics": "souk-verify"}
 	var problems []string
 	for _, d := range documents {
-		if d.Kind() != "PodMonitor" || text(d.Object, "spec", "selector", "matchLabels", "app.kubernetes.io/name") != "souk" {
+		if d.Kind() != "PodMonitor" ||
+			text(d.Object, "spec", "selector", "matchLabels", "app.kubernetes.io/name") != "souk" {
 			continue
 		}
 		endpoints, _ := at(d.Object, "spec", "podMetricsEndpoints").([]any)
@@ -28,7 +29,10 @@ func Jobs(documents []Document) []string {
 				}
 			}
 			if job != want[port] {
-				problems = append(problems, fmt.Sprintf("%s: the job of port %s is %q, not %q", d, port, job, want[port]))
+				problems = append(
+					problems,
+					fmt.Sprintf("%s: the job of port %s is %q, not %q", d, port, job, want[port]),
+				)
 			}
 		}
 	}
