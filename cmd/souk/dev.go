@@ -18,7 +18,7 @@ and stops all that was started.
 Other commands (token, import, verify, saga …) find it through its data directory.`,
 		Example: `  souk dev --demo
   souk dev --ephemeral --http 127.0.0.1:9090
-  souk dev --split`,
+  souk dev --split --mtls`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.DataDir, o.Modules = data.dir, modules()
@@ -30,6 +30,12 @@ Other commands (token, import, verify, saga …) find it through its data direct
 	f.BoolVar(&o.Ephemeral, "ephemeral", false, "remove the data directory at the end")
 	f.BoolVar(&o.Demo, "demo", false, "load the demo shops")
 	f.BoolVar(&o.Split, "split", false, "run every service as a process of its own")
+	f.BoolVar(
+		&o.MTLS,
+		"mtls",
+		false,
+		"with --split: TLS with certificates on both sides between all processes and servers",
+	)
 	f.StringVar(&o.Transport, "transport", "",
 		"how services call each other: inprocess (default) or nats; with --split always nats")
 	f.StringVar(&o.LogFile, "log-file", "",

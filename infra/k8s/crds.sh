@@ -29,7 +29,8 @@ take() {
   done
 }
 
-take github.com/cert-manager/cert-manager v1.21.2 deploy/crds/cert-manager.io_certificates.yaml
+take github.com/cert-manager/cert-manager v1.21.2 \
+  deploy/crds/cert-manager.io_certificates.yaml deploy/crds/cert-manager.io_clusterissuers.yaml
 take sigs.k8s.io/gateway-api v1.6.3 config/crd/standard/gateway.networking.k8s.io_httproutes.yaml
 take github.com/external-secrets/external-secrets v1.3.2 config/crds/bases/external-secrets.io_externalsecrets.yaml
 take github.com/prometheus-operator/prometheus-operator v0.85.0 \

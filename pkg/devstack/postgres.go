@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
+
+	"souk/pkg/tlsconf"
 )
 
 // PostgresOptions set where PostgreSQL keeps its data and how clients reach it.
@@ -35,6 +38,8 @@ type PostgresOptions struct {
 	Restart bool
 	// StandbyOf is a Temporary server of which this one, also Temporary, is to be a streaming replica.
 	StandbyOf *Postgres
+	// TLS, if not nil, are the server's files. The server then requires a certificate of each client: see TLSURL.
+	TLS *tlsconf.Config
 	// BinDir holds initdb and postgres. If empty, StartPostgres searches for them.
 	BinDir string
 	// Logger logs unexpected ends and restarts. If nil, they are not logged.
@@ -186,6 +191,12 @@ func (p *Postgres) launch(ctx context.Context) (*process, error) {
 		"log_timezone":            "UTC",
 		"lc_messages":             "C",
 		"logging_collector":       "off",
+	}
+	if p.o.TLS != nil {
+		if err := p.writeTLS(); err != nil {
+			return nil, err
+		}
+		maps.Copy(settings, p.tlsSettings())
 	}
 	if p.o.NoSync {
 		settings["fsync"], settings["synchronous_commit"], settings["full_page_writes"] = "off", "off", "off"

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"souk/pkg/tlsconf"
 )
 
 // RedisOptions set where Redis keeps its data.
@@ -28,6 +30,9 @@ type RedisOptions struct {
 	Temporary bool
 	// Port is a TCP port of loopback on which the server listens too. 0: it listens on its socket only.
 	Port int
+	// TLS, if not nil, are the server's files. The server then listens on a TCP port, Port or a free one, on which it
+	// requires TLS and a certificate of each client. Redis has no list of revoked ones.
+	TLS *tlsconf.Config
 	// Restart starts the server again when it ends unexpectedly.
 	Restart bool
 	// Binary is the redis-server program. If empty, StartRedis searches PATH for it.
@@ -63,7 +68,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (_ *Redis, err error) {
 		}
 	}()
 	r := &Redis{o: o}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		r.release()
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func (r *Redis) begin(ctx context.Context) error {
 	return r.server.begin(ctx)
 }
 
-func (r *Redis) prepare() (err error) {
+func (r *Redis) prepare(ctx context.Context) (err error) {
 	if r.o.Binary == "" {
 		r.o.Binary = "redis-server"
 	}
@@ -102,6 +107,11 @@ func (r *Redis) prepare() (err error) {
 	}
 	if err := os.Chmod(r.o.Dir, 0o700); err != nil { //nolint:gosec // a folder, private to this user
 		return fmt.Errorf("data directory: %w", err)
+	}
+	if r.o.TLS != nil && r.o.Port == 0 {
+		if r.o.Port, err = freePort(ctx); err != nil {
+			return err
+		}
 	}
 	r.socket = filepath.Join(r.o.Dir, "redis.sock")
 	if len(r.socket) > maxSocketPath {
@@ -136,8 +146,27 @@ func (r *Redis) launch(ctx context.Context) (*process, error) {
 	if r.o.Temporary {
 		persistence = []string{"--appendonly", "no", "--save", ""}
 	}
+	port := "--port"
+	if r.o.TLS != nil {
+		port = "--tls-port"
+		persistence = append(
+			persistence,
+			"--port",
+			"0",
+			"--tls-protocols",
+			"TLSv1.3",
+			"--tls-auth-clients",
+			"yes",
+			"--tls-ca-cert-file",
+			r.o.TLS.CAFile,
+			"--tls-cert-file",
+			r.o.TLS.CertFile,
+			"--tls-key-file",
+			r.o.TLS.KeyFile,
+		)
+	}
 	args := append([]string{
-		"--port", strconv.Itoa(r.o.Port), "--bind", "127.0.0.1",
+		port, strconv.Itoa(r.o.Port), "--bind", "127.0.0.1",
 		"--unixsocket", r.socket, "--unixsocketperm", "700", "--dir", r.o.Dir,
 		"--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "notice",
 		// A crash can truncate the last write. Redis then drops that write and loads the rest.
@@ -222,6 +251,22 @@ func (r *Redis) ask(ctx context.Context, command string) (string, error) {
 
 // Addr returns the path of the server's unix socket.
 func (r *Redis) Addr() string { return r.socket }
+
+// TLSAddr returns the address on which the server requires TLS.
+func (r *Redis) TLSAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.o.Port)) }
+
+// ReloadTLS makes the server read the files of TLS again. Connections that exist stay.
+func (r *Redis) ReloadTLS(ctx context.Context) error {
+	answer, err := r.ask(ctx, fmt.Sprintf("CONFIG SET tls-ca-cert-file %q tls-cert-file %q tls-key-file %q",
+		r.o.TLS.CAFile, r.o.TLS.CertFile, r.o.TLS.KeyFile))
+	if err == nil && !strings.HasPrefix(answer, "+OK") {
+		err = errors.New(strings.TrimSpace(answer))
+	}
+	if err != nil {
+		return fmt.Errorf("redis: reload: %w", err)
+	}
+	return nil
+}
 
 // PID returns the server's process ID, or that of its guard if the server is Temporary.
 func (r *Redis) PID() int { return r.server.pid() }

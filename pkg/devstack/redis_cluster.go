@@ -111,7 +111,7 @@ func startCluster(ctx context.Context, o RedisClusterOptions) (*RedisGroup, erro
 		}
 		r := &Redis{o: RedisOptions{Dir: dir, Temporary: o.Temporary, Port: ports[i], Binary: o.Binary}}
 		g.nodes = append(g.nodes, r)
-		if err := r.prepare(); err != nil {
+		if err := r.prepare(ctx); err != nil {
 			return g, err
 		}
 		r.extra = []string{
@@ -191,7 +191,7 @@ func startSentinel(ctx context.Context, sentinels, replicas int) (*RedisGroup, e
 	for i, port := range ports {
 		r := &Redis{o: RedisOptions{Temporary: true, Port: port}}
 		g.nodes = append(g.nodes, r)
-		if err := r.prepare(); err != nil {
+		if err := r.prepare(ctx); err != nil {
 			return g, err
 		}
 		if 0 < i && i <= replicas {

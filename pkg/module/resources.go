@@ -115,6 +115,7 @@ func newResources(
 type cacheRedis struct{ rueidis.Client }
 
 func (r *resources) openRedis(c redisx.Config) (rueidis.Client, error) {
+	c.Logger = r.logger
 	client, err := redisx.Open(context.Background(), c)
 	if err != nil {
 		return nil, fmt.Errorf("open Redis: %w", err)

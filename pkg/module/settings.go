@@ -158,12 +158,18 @@ type IdentityConfig struct {
 	Keys map[string]string `yaml:"keys"`
 	// Trusted are all services' public keys (base64) by name, where there is no common seed.
 	Trusted map[string]string `yaml:"trusted"`
-	// TTL of a token. Default 5 min.
+	// TTL of a token. Default 30 s; from 10 s to 1 h.
 	TTL time.Duration `yaml:"ttl"`
 }
 
+// The bounds of IdentityConfig.TTL. Clocks of a cluster differ by less than the smaller one.
+const (
+	minTokenTTL = 10 * time.Second
+	maxTokenTTL = time.Hour
+)
+
 // DefaultIdentity returns the settings that hold until the configuration says otherwise. It has no keys.
-func DefaultIdentity() IdentityConfig { return IdentityConfig{TTL: 5 * time.Minute} }
+func DefaultIdentity() IdentityConfig { return IdentityConfig{TTL: 30 * time.Second} }
 
 // Validate checks the configuration.
 func (c IdentityConfig) Validate() error {
@@ -174,8 +180,8 @@ func (c IdentityConfig) Validate() error {
 	case len(c.Trusted) == 0:
 		err = errors.New("identity: set seed (base64, 32 bytes), or keys and trusted")
 	}
-	if c.TTL < time.Second {
-		err = errors.Join(err, errors.New("identity.ttl: must be at least 1s"))
+	if c.TTL < minTokenTTL || c.TTL > maxTokenTTL {
+		err = errors.Join(err, errors.New("identity.ttl: must be from 10s to 1h"))
 	}
 	return err
 }

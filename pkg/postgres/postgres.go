@@ -22,7 +22,8 @@ import (
 
 // Config configures a pool. Only URL is required.
 type Config struct {
-	// URL is postgres://user:password@host:port/database, or a libpq keyword string.
+	// URL is postgres://user:password@host:port/database, or a libpq keyword string. The files that it names for TLS
+	// (sslrootcert, sslcert, sslkey) are read at each connection.
 	URL string `yaml:"url"`
 	// MaxConns is the maximum size of the pool. 0 means 10.
 	MaxConns int32 `yaml:"max_conns"`
@@ -133,6 +134,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	} else {
 		maps.Copy(params, c.session())
 	}
+	pc.BeforeConnect = c.readFiles
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
@@ -140,6 +142,28 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		return registerArrays(conn.TypeMap())
 	}
 	return pc, nil
+}
+
+// readFiles reads the files for TLS again, before a connection is made. While another process replaces them, a key may
+// not fit its certificate for a moment.
+func (c Config) readFiles(ctx context.Context, cc *pgx.ConnConfig) error {
+	now, err := pgx.ParseConfig(c.URL)
+	for range fileReads - 1 {
+		if err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(fileWait):
+		}
+		now, err = pgx.ParseConfig(c.URL)
+	}
+	if err != nil {
+		return err
+	}
+	cc.TLSConfig, cc.Fallbacks = now.TLSConfig, now.Fallbacks
+	return nil
 }
 
 // session returns the settings of a session that a pooler does not pass on.
@@ -185,6 +209,12 @@ func SetForRole(ctx context.Context, cfg Config) error {
 func Pooled(pool *pgxpool.Pool) bool {
 	return pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
 }
+
+// fileReads is how often the files for TLS are read, with fileWait in between, before a connection fails.
+const (
+	fileReads = 5
+	fileWait  = 20 * time.Millisecond
+)
 
 // preparedStatements is how many prepared statements a connection caches. It exceeds the number that any service
 // has, but not by much: pgx allocates the cache in full for every connection.

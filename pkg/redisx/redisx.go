@@ -3,9 +3,9 @@
 package redisx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+	"go.uber.org/zap"
 
 	"souk/pkg/errs"
+	"souk/pkg/tlsconf"
 )
 
 // retryAfter is the RetryAfter of errors while Redis is down.
@@ -49,14 +51,16 @@ type Config struct {
 	DB int `yaml:"db"`
 	// TLS encrypts TCP connections. Default: false.
 	TLS bool `yaml:"tls"`
-	// CAFile is the path of the CA certificates (PEM) that verify the server. Empty means the system's.
-	CAFile string `yaml:"ca_file"`
+	// Config names the files of TLS connections. They are read again when they change.
+	tlsconf.Config `yaml:",inline"`
 	// DialTimeout bounds a connection attempt. Default: 500 ms.
 	DialTimeout time.Duration `yaml:"dial_timeout"`
 	// Timeout bounds the wait for an answer. Default: 600 ms.
 	Timeout time.Duration `yaml:"timeout"`
 	// CacheBytes is the maximum size of the client-side cache, of each node of a cluster. Default: 32 MiB.
 	CacheBytes int `yaml:"cache_bytes"`
+	// Logger logs when the files of TLS connections were read again. It may be nil.
+	Logger *zap.Logger `yaml:"-"`
 }
 
 // Default returns the default settings, without an address.
@@ -88,8 +92,11 @@ func (c *Config) Validate() error {
 		return errs.InvalidField("db", "must be 0 with a cluster")
 	case c.CacheBytes < 0:
 		return errs.InvalidField("cache_bytes", "must not be negative")
-	case c.CAFile != "" && !c.TLS:
-		return errs.InvalidField("ca_file", "makes sense with tls: true only")
+	case c.Config != (tlsconf.Config{}) && !c.TLS:
+		return errs.InvalidField("tls", "must be true with ca_file, cert_file, key_file or revoked_file")
+	}
+	if err := c.Config.Validate(); err != nil {
+		return errs.Wrap(err, errs.Invalid, "%v", err)
 	}
 	return nil
 }
@@ -213,23 +220,22 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 		}
 	}
 	if cfg.TLS {
-		// A connection expects the name of the host that it dials.
-		opt.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		if cfg.CAFile != "" {
-			pem, err := os.ReadFile(cfg.CAFile)
+		source, err := tlsconf.Open(cfg.Config, cmp.Or(cfg.Logger, zap.NewNop()))
+		if err != nil {
+			return opt, errs.Wrap(err, errs.Invalid, "%v", err)
+		}
+		opt.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(addr)
 			if err != nil {
-				return opt, errs.Wrap(err, errs.Invalid, "ca_file: %v", err)
+				return nil, err
 			}
-			opt.TLSConfig.RootCAs = x509.NewCertPool()
-			if !opt.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
-				return opt, errs.InvalidField("ca_file", "%s holds no certificate", cfg.CAFile)
-			}
+			return (&tls.Dialer{NetDialer: d, Config: source.Client(host)}).DialContext(ctx, "tcp", addr)
 		}
 	}
 	if len(cfg.Sentinels) > 0 {
 		opt.Sentinel = rueidis.SentinelOption{
 			MasterSet: cfg.Master, Password: cfg.SentinelPassword, ClientName: opt.ClientName,
-			Dialer: opt.Dialer, TLSConfig: opt.TLSConfig,
+			Dialer:                  opt.Dialer,
 			TopologyRefreshInterval: topologyRefresh,
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/redistest"
 	"souk/pkg/redisx"
+	"souk/pkg/tlsconf"
 	"souk/pkg/waittest"
 )
 
@@ -182,8 +183,9 @@ func TestOpenWithoutRedisIsUnavailable(t *testing.T) {
 func TestInvalidConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []redisx.Config{
-		{}, {Addr: "localhost"}, {Addr: "a:1", DB: -1}, {Addr: "a:1", CAFile: "x"},
-		{Addr: "a:1", TLS: true, CAFile: "/nowhere"}, {Addr: "a:1", Timeout: -1},
+		{}, {Addr: "localhost"}, {Addr: "a:1", DB: -1}, {Addr: "a:1", Config: tlsconf.Config{CAFile: "x"}},
+		{Addr: "a:1", TLS: true, Config: tlsconf.Config{CAFile: "/nowhere"}}, {Addr: "a:1", Timeout: -1},
+		{Addr: "a:1", TLS: true, Config: tlsconf.Config{CertFile: "x"}},
 	} {
 		_, err := redisx.Open(context.Background(), cfg)
 		require.True(t, errs.Is(err, errs.Invalid), "%+v: %v", cfg, err)

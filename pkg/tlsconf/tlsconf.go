@@ -97,6 +97,19 @@ func (s *Source) Certificate() (tls.Certificate, error) {
 	return tls.Certificate{}, errors.New("tls.cert_file is not set")
 }
 
+// Client returns the configuration of one connection to a server, according to the files of now. With a certificate, it
+// requires TLS 1.3; otherwise TLS 1.2, which managed servers have.
+func (s *Source) Client(host string) *tls.Config {
+	c := s.current()
+	out := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: host, RootCAs: c.roots, VerifyConnection: c.revoked.check,
+	}
+	if c.cert != nil {
+		out.MinVersion, out.Certificates = tls.VersionTLS13, []tls.Certificate{*c.cert}
+	}
+	return out
+}
+
 // CheckRevoked returns [ErrRevoked] if a certificate of a connection is revoked.
 func (s *Source) CheckRevoked(c tls.ConnectionState) error { return s.current().revoked.check(c) }
 

@@ -119,11 +119,14 @@ func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, pr
 		if err != nil {
 			continue
 		}
-		key, _, _ := strings.Cut(reflect.StructTag(tag).Get("yaml"), ",")
-		if key == "" || key == "-" {
+		key, option, _ := strings.Cut(reflect.StructTag(tag).Get("yaml"), ",")
+		full := prefix + "." + key
+		switch {
+		case key == "" && option == "inline":
+			full = prefix
+		case key == "" || key == "-":
 			continue
 		}
-		full := prefix + "." + key
 		before := len(into)
 		if inner, ok := field.Type.(*ast.Ident); ok && ast.IsExported(inner.Name) {
 			t.settings(into, f.dir, inner.Name, full)

@@ -42,9 +42,10 @@ type PKI struct{ dir string }
 func Open(dir string) PKI { return PKI{dir: dir} }
 
 // The files of an authority.
-func (p PKI) caKey() string  { return filepath.Join(p.dir, "ca", "ca.key") }
-func (p PKI) caCert() string { return filepath.Join(p.dir, "ca", "ca.crt") }
-func (p PKI) issued() string { return filepath.Join(p.dir, "ca", "issued") }
+func (p PKI) caKey() string     { return filepath.Join(p.dir, "ca", "ca.key") }
+func (p PKI) formerKey() string { return filepath.Join(p.dir, "ca", "former.key") }
+func (p PKI) caCert() string    { return filepath.Join(p.dir, "ca", "ca.crt") }
+func (p PKI) issued() string    { return filepath.Join(p.dir, "ca", "issued") }
 
 // RevokedFile is the list of revoked certificates.
 func (p PKI) RevokedFile() string { return filepath.Join(p.dir, "revoked.crl") }
@@ -74,7 +75,8 @@ func (p PKI) Init(domain string) error {
 	return p.newAuthority(domain, nil)
 }
 
-// newAuthority makes a key and a certificate of an authority. The certificates of former ones stay behind it in ca.crt.
+// newAuthority makes a key and a certificate of an authority. The certificate of the former one stays behind it in ca.crt,
+// and its key in former.key, to sign its list of revoked certificates.
 func (p PKI) newAuthority(domain string, former []*x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -107,6 +109,15 @@ func (p PKI) newAuthority(domain string, former []*x509.Certificate) error {
 	for _, c := range former {
 		certs = append(certs, encode("CERTIFICATE", c.Raw)...)
 	}
+	if len(former) > 0 {
+		old, err := readKey(p.caKey())
+		if err != nil {
+			return err
+		}
+		if err := writeKey(p.formerKey(), old); err != nil {
+			return err
+		}
+	}
 	if err := writeKey(p.caKey(), key); err != nil {
 		return err
 	}
@@ -136,16 +147,18 @@ func (p PKI) authority() (authority, error) {
 		return a, fmt.Errorf("%s: %w", p.caCert(), err)
 	}
 	a.cert = a.all[0]
-	raw, err := os.ReadFile(p.caKey())
-	if err != nil {
-		return a, err
-	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return a, fmt.Errorf("%s holds no key", p.caKey())
-	}
-	a.key, err = x509.ParseECPrivateKey(block.Bytes)
+	a.key, err = readKey(p.caKey())
 	return a, err
+}
+
+// former returns the authority before a, as long as all sides trust it. Ok reports whether it exists.
+func (p PKI) former(a authority) (former authority, ok bool, err error) {
+	if len(a.all) < 2 {
+		return former, false, nil
+	}
+	former.cert = a.all[1]
+	former.key, err = readKey(p.formerKey())
+	return former, true, err
 }
 
 func (a authority) domain() string {
@@ -240,6 +253,12 @@ func (p PKI) Issue(name string, names Names, life time.Duration) error {
 	return write(files.CertFile, cert, 0o644)
 }
 
+// ValidFor reports whether there is a certificate with the name that is valid for d from now on.
+func (p PKI) ValidFor(name string, d time.Duration) bool {
+	cert, err := readCertificate(p.Config(name).CertFile)
+	return err == nil && time.Now().Add(d).Before(cert.NotAfter)
+}
+
 // List returns the names of the certificates.
 func (p PKI) List() ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(p.dir, "*", "tls.crt"))
@@ -298,65 +317,77 @@ func (p PKI) Rotate(newAuthority bool) error {
 	return nil
 }
 
-// Revoke adds all certificates that were issued under a name to the list of revoked ones.
+// Revoke adds all certificates that were issued under a name to the lists of revoked ones.
 func (p PKI) Revoke(name string) error {
-	a, err := p.authority()
-	if err != nil {
-		return err
-	}
 	paths, err := filepath.Glob(filepath.Join(p.issued(), name, "*.crt"))
 	if err != nil {
 		return err
 	}
-	var more []x509.RevocationListEntry
+	var certs []*x509.Certificate
 	for _, path := range paths {
 		cert, err := readCertificate(path)
 		if err != nil {
 			return err
 		}
-		if bytes.Equal(cert.RawIssuer, a.cert.RawSubject) {
-			more = append(more, x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: time.Now()})
-		}
+		certs = append(certs, cert)
 	}
-	if len(more) == 0 {
+	if len(certs) == 0 {
 		return fmt.Errorf("%s has issued no certificate %s", p.dir, name)
 	}
-	return p.writeRevoked(more)
+	return p.writeRevoked(certs)
 }
 
-// writeRevoked adds entries to the current authority's list.
-func (p PKI) writeRevoked(more []x509.RevocationListEntry) error {
+// writeRevoked adds certificates to the lists of their authorities, the current one and the former one.
+func (p PKI) writeRevoked(certs []*x509.Certificate) error {
 	a, err := p.authority()
 	if err != nil {
 		return err
 	}
-	number := big.NewInt(1)
-	var entries []x509.RevocationListEntry
-	var others []byte // lists of former authorities
+	authorities := []authority{a}
+	former, ok, err := p.former(a)
+	if err != nil {
+		return err
+	}
+	if ok {
+		authorities = append(authorities, former)
+	}
 	raw, err := os.ReadFile(p.RevokedFile())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
-		list, err := x509.ParseRevocationList(block.Bytes)
+	var lists []byte
+	for _, a := range authorities {
+		der, err := a.revoke(raw, certs)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(list.RawIssuer, a.cert.RawSubject) {
-			others = append(others, pem.EncodeToMemory(block)...)
-			continue
+		lists = append(lists, encode("X509 CRL", der)...)
+	}
+	return write(p.RevokedFile(), lists, 0o644)
+}
+
+// revoke returns the authority's list: that in lists, with those of the certificates that it has signed.
+func (a authority) revoke(lists []byte, certs []*x509.Certificate) ([]byte, error) {
+	number := big.NewInt(1)
+	var entries []x509.RevocationListEntry
+	for block, rest := pem.Decode(lists); block != nil; block, rest = pem.Decode(rest) {
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, err
 		}
-		entries, number = list.RevokedCertificateEntries, new(big.Int).Add(list.Number, big.NewInt(1))
+		if bytes.Equal(list.RawIssuer, a.cert.RawSubject) {
+			entries, number = list.RevokedCertificateEntries, new(big.Int).Add(list.Number, big.NewInt(1))
+		}
 	}
 	now := time.Now()
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: number, ThisUpdate: now, NextUpdate: now.Add(authorityLife),
-		RevokedCertificateEntries: append(entries, more...),
-	}, a.cert, a.key)
-	if err != nil {
-		return err
+	for _, cert := range certs {
+		if bytes.Equal(cert.RawIssuer, a.cert.RawSubject) {
+			entries = append(entries, x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: now})
+		}
 	}
-	return write(p.RevokedFile(), append(encode("X509 CRL", der), others...), 0o644)
+	return x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: number, ThisUpdate: now, NextUpdate: now.Add(authorityLife), RevokedCertificateEntries: entries,
+	}, a.cert, a.key)
 }
 
 func newSerial() (*big.Int, error) {
@@ -373,6 +404,18 @@ func writeKey(path string, key *ecdsa.PrivateKey) error {
 		return err
 	}
 	return write(path, encode("EC PRIVATE KEY", der), 0o600)
+}
+
+func readKey(path string) (*ecdsa.PrivateKey, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no key", path)
+	}
+	return x509.ParseECPrivateKey(block.Bytes)
 }
 
 // write replaces a file at once, so that a reader has all of the old or all of the new one.

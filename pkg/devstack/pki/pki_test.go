@@ -224,6 +224,24 @@ func TestRevocationIsOfOneName(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A process may still use the certificate of the former authority.
+func TestRevocationCoversFormerAuthority(t *testing.T) {
+	t.Parallel()
+	_, p := setup(t)
+	old, err := open(t, p.Config("order")).Certificate()
+	require.NoError(t, err)
+	require.NoError(t, p.Rotate(true))
+	require.NoError(t, p.Rotate(false))
+	require.NoError(t, p.Revoke("order"))
+	now, err := open(t, p.Config("order")).Certificate()
+	require.NoError(t, err)
+	revoked := open(t, p.Config("server")).Revoked()
+	for _, cert := range []*x509.Certificate{old.Leaf, now.Leaf} {
+		require.True(t, revoked[tlsconf.CertificateID(cert)], "a certificate of %s", cert.Issuer)
+	}
+	require.Len(t, revoked, 2)
+}
+
 func TestMistakesAreRefused(t *testing.T) {
 	t.Parallel()
 	dir, p := setup(t)

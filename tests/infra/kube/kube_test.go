@@ -38,6 +38,7 @@ secrets:
 ingress: {enabled: true, annotations: {a: b}}
 httpRoute: {enabled: true}
 certificate: {enabled: true}
+mtls: {enabled: true, revokedConfigMap: revoked}
 monitoring: {enabled: true, labels: {release: prometheus}}
 defaults:
   env: {GOGC: "100"}
@@ -142,6 +143,7 @@ func (h harness) problems(t *testing.T, documents []Document, scaled bool) []str
 	out = append(out, Jobs(documents)...)
 	out = append(out, Entrances(documents)...)
 	out = append(out, Spread(documents)...)
+	out = append(out, Certificates(documents)...)
 	if _, err := config(documents); err == nil { // none with Vault, whose agent writes the file
 		ports, err := Ports(documents)
 		require.NoError(t, err)

@@ -112,6 +112,15 @@ func TestEachCheckFindsItsMistake(t *testing.T) {
 		"verify by the pooler": {
 			"Deployment souk-verify", "SOUK_POSTGRES_POOLED", "SOUK_POSTGRES_MAX_CONNS", "goes through the pooler",
 		},
+		"no certificate of a service": {
+			"Certificate souk-order-tls", "", "", "there is no Certificate for the Secret souk-order-tls",
+		},
+		"certificate of another service": {
+			"Certificate souk-order-tls", "commonName: order", "commonName: cart", "its certificate is for cart, not for order",
+		},
+		"certificate that is not mounted": {
+			"Deployment souk-order", "mountPath: /etc/souk-tls", "mountPath: /etc/tls", "does not mount the certificate",
+		},
 		"ingress": {
 			"NetworkPolicy souk-user", "port: admin", "port: http", "ingress map[http:true]",
 		},

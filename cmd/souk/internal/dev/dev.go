@@ -25,6 +25,7 @@ import (
 	"souk/pkg/devstack/oidcserver"
 	"souk/pkg/logging"
 	"souk/pkg/module"
+	"souk/pkg/natsauth"
 )
 
 // Options are the flags of souk dev, and the services that it runs.
@@ -38,6 +39,8 @@ type Options struct {
 	Demo bool
 	// Split runs every service as a process of its own.
 	Split bool
+	// MTLS makes all connections between processes use TLS, with a certificate on each side. Only with Split.
+	MTLS bool
 	// Transport is how services call each other: inprocess, nats, or "" for what goes with Split.
 	Transport string
 	// LogFile is where log lines go. "" is souk.log in the data directory, - is standard error.
@@ -92,7 +95,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	if o.Split {
 		share(log)
 	}
-	if d.stack, err = startStack(ctx, h, address, o.Modules, log); err != nil {
+	if d.stack, err = startStack(ctx, h, address, o, log); err != nil {
 		return explainDisk(err, h.dir, outsideBase)
 	}
 	defer func() { err = errors.Join(err, d.stack.stop()) }()
@@ -105,6 +108,8 @@ func transportOf(o Options) (string, error) {
 	switch {
 	case o.Transport != "" && o.Transport != "inprocess" && o.Transport != "nats":
 		return "", fmt.Errorf("--transport is inprocess or nats, not %q", o.Transport)
+	case o.MTLS && !o.Split:
+		return "", errors.New("--mtls needs --split: within one process there is no connection to protect")
 	case o.Split && o.Transport == "inprocess":
 		return "", errors.New("--split and --transport inprocess contradict each other: " +
 			"processes call each other over NATS; leave out one of them")
@@ -192,10 +197,10 @@ type run struct {
 // settings returns the configuration of souk dev's processes. SOUK_… variables override it.
 func (d *run) settings() map[string]any {
 	s, secrets := d.stack, d.home.secrets
-	return map[string]any{
+	settings := map[string]any{
 		"telemetry": map[string]any{"endpoint": s.control.url, "sample_ratio": 0.01, "batch_delay": "100ms"},
 		"postgres":  map[string]any{"urls": s.databases(), "max_conns": 16},
-		"redis":     map[string]any{"addr": s.redis.Addr()},
+		"redis":     s.redisSettings(),
 		"nats":      map[string]any{"url": s.nats.Address()},
 		"identity":  map[string]any{"seed": secrets.Identity},
 		"rpc":       map[string]any{"transport": d.o.Transport},
@@ -236,6 +241,10 @@ func (d *run) settings() map[string]any {
 			},
 		},
 	}
+	if d.o.MTLS {
+		settings["natsauth"] = map[string]any{"trust_domain": trustDomain}
+	}
+	return settings
 }
 
 // configuration returns the settings, overridden by the environment, and checks them.
@@ -309,8 +318,12 @@ func (d *run) ready(ctx context.Context, admin string) error {
 		Transport: d.o.Transport,
 		NATS:      NATSAccess{URL: s.nats.Address(), OperatorKey: operatorKey},
 		Redis:     s.redis.Addr(),
-		Databases: s.databases(),
+		Databases: s.operatorDatabases(),
 		Documents: documents,
+	}
+	if s.pki != nil {
+		files := s.pki.Config(natsauth.Operator)
+		state.Redis, state.TLS = s.redis.TLSAddr(), &files
 	}
 	if d.o.Demo {
 		if err := loadDemo(ctx, state); err != nil {

@@ -53,6 +53,9 @@ func (d *run) runSplit(ctx context.Context) (err error) {
 			name: m.Name, config: file, out: d.out, see: see, logs: d.logs, log: d.log,
 			ready: make(chan string, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		}
+		if d.o.MTLS {
+			children[i].certificate = certificateEnviron(d.stack.pki.Config(m.Name))
+		}
 	}
 	d.stack.control.setProcesses(func() []Process {
 		var list []Process
@@ -120,6 +123,8 @@ type child struct {
 	ready  chan string   // the admin address, once
 	quit   chan struct{} // closed by stop
 	done   chan struct{}
+	// certificate are variables that name the files of the process's certificate.
+	certificate []string
 
 	mu       sync.Mutex
 	process  *os.Process
@@ -225,7 +230,7 @@ func (c *child) once() (ready bool, err error) {
 func (c *child) environ() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	env := splitEnviron(os.Environ(), runtime.GOMAXPROCS(0))
+	env := append(splitEnviron(os.Environ(), runtime.GOMAXPROCS(0)), c.certificate...)
 	if !c.wasReady {
 		return env
 	}

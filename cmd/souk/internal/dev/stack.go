@@ -2,6 +2,7 @@ package dev
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,11 +19,13 @@ import (
 	"souk/pkg/devstack/mailsink"
 	"souk/pkg/devstack/natsserver"
 	"souk/pkg/devstack/oidcserver"
+	"souk/pkg/devstack/pki"
 	"souk/pkg/jobs"
 	"souk/pkg/loopback"
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/telemetry/receiver"
+	"souk/pkg/tlsconf"
 )
 
 // stopTimeout bounds how long the stack, or one child process, may take to stop.
@@ -37,13 +40,29 @@ type stack struct {
 	mail     *mailsink.Sink
 	traces   *receiver.Recorder
 	control  *control
+	pki      *pki.PKI // nil without mutual TLS
+
+	reloads       sync.WaitGroup
+	stopReloading context.CancelFunc
 }
 
 // startStack starts all parts concurrently. If one fails, it stops those that have started.
 func startStack(
-	ctx context.Context, h *home, address httpAddress, modules []module.Module, log *zap.Logger,
+	ctx context.Context, h *home, address httpAddress, o Options, log *zap.Logger,
 ) (*stack, error) {
 	s := &stack{traces: receiver.NewRecorder(receiver.Options{})}
+	var natsTLS *tls.Config
+	if o.MTLS {
+		authority, err := openPKI(h.path("pki"))
+		if err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
+		source, err := tlsconf.Open(authority.Config(natsServer), log)
+		if err != nil {
+			return nil, fmt.Errorf("certificates: %w", err)
+		}
+		s.pki, natsTLS = &authority, pki.Server(source)
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		if err := removeOrphans(outsideBase); err != nil {
@@ -54,13 +73,13 @@ func startStack(
 			return err
 		}
 		s.postgres, err = devstack.StartPostgres(gctx, devstack.PostgresOptions{
-			Dir: dir, Databases: services.Databases(), Restart: true, Logger: log,
+			Dir: dir, Databases: services.Databases(), TLS: s.serverTLS(postgresServer), Restart: true, Logger: log,
 		})
 		return err
 	})
 	group.Go(func() (err error) {
 		s.redis, err = devstack.StartRedis(gctx,
-			devstack.RedisOptions{Dir: h.path("redis"), Restart: true, Logger: log})
+			devstack.RedisOptions{Dir: h.path("redis"), TLS: s.serverTLS(redisServer), Restart: true, Logger: log})
 		return err
 	})
 	group.Go(func() (err error) {
@@ -75,6 +94,7 @@ func startStack(
 		s.nats, err = natsserver.Start(gctx, natsserver.Options{
 			StoreDir: h.path("nats"), User: natsauth.User, Password: keys.Password, Logger: log,
 			Callout: &natsserver.Callout{Issuer: issuer, Box: box},
+			TLS:     natsTLS, SystemPassword: keys.SystemPassword,
 		})
 		return err
 	})
@@ -90,10 +110,15 @@ func startStack(
 	})
 	err := group.Wait()
 	if err == nil {
-		s.control, err = startControl(s, s.jobPages(address, modules, log))
+		s.control, err = startControl(s, s.jobPages(address, o.Modules, log))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
+	}
+	if s.pki != nil {
+		var reloading context.Context
+		reloading, s.stopReloading = context.WithCancel(context.WithoutCancel(ctx))
+		s.reloads.Go(func() { s.keepReloading(reloading, log) })
 	}
 	return s, nil
 }
@@ -103,6 +128,10 @@ func (s *stack) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	var errs []error
+	if s.stopReloading != nil {
+		s.stopReloading()
+		s.reloads.Wait()
+	}
 	if s.control != nil {
 		errs = append(errs, s.control.close())
 	}
@@ -124,13 +153,30 @@ func (s *stack) stop() error {
 	return errors.Join(errs...)
 }
 
-// databases returns the database URLs by service.
+// databases returns the database URLs by service, for the services themselves.
 func (s *stack) databases() map[string]string {
 	out := map[string]string{}
 	for _, name := range services.Databases() {
-		out[name] = s.postgres.URL(name)
+		out[name] = s.databaseURL(name, name)
 	}
 	return out
+}
+
+// operatorDatabases returns the database URLs by service, for commands.
+func (s *stack) operatorDatabases() map[string]string {
+	out := map[string]string{}
+	for _, name := range services.Databases() {
+		out[name] = s.databaseURL(name, natsauth.Operator)
+	}
+	return out
+}
+
+// databaseURL returns the URL of a service's database for the process with a certificate.
+func (s *stack) databaseURL(service, certificate string) string {
+	if s.pki == nil {
+		return s.postgres.URL(service)
+	}
+	return s.postgres.TLSURL(service, s.pki.Config(certificate))
 }
 
 // jobPages returns the pages of the modules' background jobs. They are nil if the network can reach them: they change
@@ -142,7 +188,7 @@ func (s *stack) jobPages(address httpAddress, modules []module.Module, log *zap.
 	pages := &jobPages{urls: map[string]string{}, logs: jobs.Logger(log)}
 	for _, m := range modules {
 		if m.Tables.Jobs {
-			pages.urls[m.Name] = s.postgres.URL(m.Name)
+			pages.urls[m.Name] = s.databaseURL(m.Name, natsauth.Operator)
 		}
 	}
 	return pages

@@ -13,6 +13,7 @@ import (
 
 	"souk/pkg/devstack"
 	"souk/pkg/module"
+	"souk/pkg/tlsconf"
 )
 
 // State describes a running souk dev to other commands. It is stored as dev.json in the data directory, and only
@@ -30,6 +31,8 @@ type State struct {
 	Databases map[string]string `json:"databases"` // URL by service
 	// Documents says where the documents are, which SOUK_DOCUMENTS_URL sets.
 	Documents module.DocumentsConfig `json:"documents"`
+	// TLS are the files of the commands of operators. Nil: there is no TLS.
+	TLS *tlsconf.Config `json:"tls,omitempty"`
 }
 
 // NATSAccess says how to connect to the NATS of souk dev.

@@ -88,6 +88,9 @@ func Open(src Source) (*Souk, error) {
 		redis:     redisx.Default(),
 	}
 	s.redis.Addr = state.Redis
+	if state.TLS != nil {
+		s.nats.TLS, s.redis.TLS, s.redis.Config = *state.TLS, true, *state.TLS
+	}
 	return s, nil
 }
 

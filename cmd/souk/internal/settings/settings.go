@@ -4,7 +4,6 @@ package settings
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"souk/gen/go/souk/services"
 	"souk/pkg/config"
@@ -53,7 +52,7 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		{Name: "telemetry", Into: new(telemetry.Default())},
 		{Name: "admin", Into: &module.AdminConfig{}},
 		{Name: "rpc", Into: &transport},
-		{Name: "identity", Into: &module.IdentityConfig{TTL: time.Second}},
+		{Name: "identity", Into: new(module.DefaultIdentity())},
 		{Name: "documents", Into: &module.DocumentsConfig{}},
 		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.DefaultPostgres(), of: selected}},
 	}

@@ -44,6 +44,12 @@ app.kubernetes.io/component: {{ .name }}
   "admin" (dict "addr" (printf ":%v" .Values.ports.admin))
   "gateway" (dict "addr" (printf ":%v" .Values.ports.http))
   "rpc" (dict "transport" "nats") -}}
+{{- if .Values.mtls.enabled -}}
+{{- $_ := set $own "natsauth" (dict "trust_domain" .Values.mtls.trustDomain) -}}
+{{- if .Values.mtls.redis -}}
+{{- $_ := set $own "redis" (dict "tls" true) -}}
+{{- end -}}
+{{- end -}}
 {{- range $section, $settings := $own -}}
 {{- range $key, $value := $settings -}}
 {{- if hasKey (index $.Values.config $section | default dict) $key -}}
@@ -169,7 +175,8 @@ vault.hashicorp.com/agent-inject-template-souk.yaml: |
   {{- .file | nindent 2 }}
 {{- end }}
 
-{{/* Volumes of a pod: the configuration, or the token of the Vault agent. Takes root and configMap. */}}
+{{/* Volumes of a pod: the configuration, or the token of the Vault agent, and the certificate. Takes root, configMap, and
+     name, that of the certificate. */}}
 {{- define "souk.volumes" -}}
 {{- if eq .root.Values.secrets.source "vault" }}
 - name: vault-token
@@ -184,6 +191,17 @@ vault.hashicorp.com/agent-inject-template-souk.yaml: |
   configMap:
     name: {{ .configMap }}
 {{- end }}
+{{- if .root.Values.mtls.enabled }}
+- name: tls
+  secret:
+    secretName: {{ include "souk.name" . }}-tls
+    defaultMode: 0440
+{{- with .root.Values.mtls.revokedConfigMap }}
+- name: revoked
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The volumes that souk's container mounts. */}}
@@ -193,6 +211,44 @@ vault.hashicorp.com/agent-inject-template-souk.yaml: |
 {{- else }}
 - {name: config, mountPath: /etc/souk, readOnly: true}
 {{- end }}
+{{- if .Values.mtls.enabled }}
+- {name: tls, mountPath: /etc/souk-tls, readOnly: true}
+{{- if .Values.mtls.revokedConfigMap }}
+- {name: revoked, mountPath: /etc/souk-revoked, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The variables that name the files of a pod's certificate. Takes root and redis ("true": the pod uses Redis). */}}
+{{- define "souk.certificateEnv" -}}
+{{- if .root.Values.mtls.enabled }}
+{{- range $prefix := ternary (list "NATS_TLS" "REDIS") (list "NATS_TLS") (and .root.Values.mtls.redis (eq "true" (toString .redis))) }}
+- {name: SOUK_{{ $prefix }}_CA_FILE, value: /etc/souk-tls/ca.crt}
+- {name: SOUK_{{ $prefix }}_CERT_FILE, value: /etc/souk-tls/tls.crt}
+- {name: SOUK_{{ $prefix }}_KEY_FILE, value: /etc/souk-tls/tls.key}
+{{- if $.root.Values.mtls.revokedConfigMap }}
+- {name: SOUK_{{ $prefix }}_REVOKED_FILE, value: /etc/souk-revoked/revoked.crl}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A Certificate of cert-manager for the process of a service. Takes root, name (the component) and service (the name in the
+     certificate). */}}
+{{- define "souk.certificate" -}}
+spec:
+  secretName: {{ include "souk.name" . }}-tls
+  # PostgreSQL compares it with the role.
+  commonName: {{ .service }}
+  uris: [spiffe://{{ .root.Values.mtls.trustDomain }}/service/{{ .service }}]
+  usages: [digital signature, client auth]
+  duration: {{ .root.Values.mtls.duration }}
+  renewBefore: {{ .root.Values.mtls.renewBefore }}
+  privateKey: {algorithm: ECDSA, size: 256, rotationPolicy: Always}
+  issuerRef:
+    group: cert-manager.io
+    kind: {{ .root.Values.mtls.issuerKind }}
+    name: {{ .root.Values.mtls.issuer }}
 {{- end }}
 
 {{/* Path of souk.yaml in a pod. */}}
