@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -303,6 +305,35 @@ func TestReplayRestoresWipedJetStream(t *testing.T) {
 	o := h.options("newcomer") // a new consumer gets every event
 	h.run(h.consumer(o))
 	waittest.Until(h.t, func() bool { return h.effects("newcomer") == 205 }, "events are missing")
+}
+
+// busyJetStream does not take the first messages.
+type busyJetStream struct {
+	jetstream.JetStream
+	refuses atomic.Int32
+}
+
+func (j *busyJetStream) PublishMsg(
+	ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
+	if j.refuses.Add(-1) >= 0 {
+		return nil, nats.ErrTimeout
+	}
+	return j.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+func TestReplayRepeatsWhatJetStreamDoesNotTake(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.provision()
+	h.append(append(h.events("ord_a", 1), h.events("ord_b", 1)...)...)
+	busy := &busyJetStream{JetStream: h.js}
+	busy.refuses.Store(3) // both of the first try, and one of the second
+	n, err := outbox.Replay(t.Context(), h.pool, busy, "order", time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	require.EqualValues(t, 2, h.streamMessages())
+	require.Zero(t, h.pending())
 }
 
 func TestRelaySurvivesPostgresEndingItsSessions(t *testing.T) {

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,12 +11,16 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/postgres"
+	"souk/pkg/retry"
 )
 
 const (
 	replayBatch = 500
 	replayWait  = 20 * time.Millisecond
 )
+
+// replayRetries bridge a JetStream that is busy or changes its leader. The outbox is locked meanwhile.
+var replayRetries = retry.Policy{Attempts: 6, Base: 500 * time.Millisecond, Max: 2 * time.Second}
 
 const sqlReplay = `
 select seq, id, subject, type, aggregate_id, aggregate_version, occurred_at, metadata, payload
@@ -56,23 +61,39 @@ func replay(
 	ctx context.Context, tx *postgres.Batches, js jetstream.JetStream, source string, since time.Time, rows []row,
 ) (total int, err error) {
 	for len(rows) > 0 {
-		all := make([]message, len(rows))
-		for i, r := range rows {
-			all[i] = message{row: r, source: source}
-		}
-		out := publish(ctx, js, all, 1)[0]
-		total += len(out.sent)
-		if out.err != nil {
-			return total, errs.Wrap(out.err, errs.Unavailable, "JetStream does not take the events").
+		sent, err := publishRows(ctx, js, source, rows)
+		total += len(sent)
+		if err != nil {
+			return total, errs.Wrap(err, errs.Unavailable, "JetStream does not take the events").
 				WithRetryAfter(time.Second)
 		}
 		after := rows[len(rows)-1].seq
 		b := &pgx.Batch{}
-		queueMark(b, out.sent, time.Now())
+		queueMark(b, sent, time.Now())
 		b.Queue(sqlReplay, after, since, replayBatch).Query(collect(&rows))
 		if err := tx.Send(ctx, b); err != nil {
 			return total, postgres.Err(err)
 		}
 	}
 	return total, nil
+}
+
+// publishRows publishes rows, and those that fail again, in order for each aggregate.
+func publishRows(ctx context.Context, js jetstream.JetStream, source string, rows []row) (sent []row, err error) {
+	left := slices.Clone(rows)
+	err = retry.Do(ctx, replayRetries, func(error) bool { return true }, func(ctx context.Context) error {
+		all := make([]message, len(left))
+		for i, r := range left {
+			all[i] = message{row: r, source: source}
+		}
+		out := publish(ctx, js, all, 1)[0]
+		sent = append(sent, out.sent...)
+		done := map[int64]bool{}
+		for _, r := range out.sent {
+			done[r.seq] = true
+		}
+		left = slices.DeleteFunc(left, func(r row) bool { return done[r.seq] })
+		return out.err
+	})
+	return sent, err
 }
