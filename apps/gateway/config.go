@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
 	"souk/pkg/config"
 )
@@ -25,6 +26,10 @@ type Config struct {
 	Environment string `yaml:"environment"`
 	// MaxBody is the largest request body, in bytes. Default 1 MiB; less than 1 KiB is refused.
 	MaxBody int64 `yaml:"max_body"`
+	// MaxConnections is how many connections may be open, and MaxConnectionsPerAddress how many of one address (with IPv6,
+	// each /64) that is not a trusted proxy. More are closed at once. Defaults 10,000 and 1,000; 0: no bound.
+	MaxConnections           int `yaml:"max_connections"`
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 	// Timeout bounds a whole request. Default 30 s; 0 is refused.
 	Timeout time.Duration `yaml:"timeout"`
 	// LameDuck is how long the gateway serves on after it begins to stop and is no longer ready, so that load balancers
@@ -55,6 +60,8 @@ type Config struct {
 	// in bytes. Beyond it, only status and Location are kept, for IdempotencyShortTTL. Default 8 MiB, at most 512 MiB;
 	// 0: no bound.
 	IdempotencyQuota int `yaml:"idempotency_quota"`
+	// Firewall examines requests with the OWASP Core Rule Set.
+	Firewall firewall.Config `yaml:"firewall"`
 	// DevURL is where /dev/… is forwarded: the tools of `souk dev`. Empty: /dev does not exist.
 	DevURL string `yaml:"dev_url"`
 }
@@ -84,6 +91,7 @@ func Default() Config {
 		Addr:           "127.0.0.1:8080",
 		Environment:    "production",
 		MaxBody:        1 << 20,
+		MaxConnections: 10_000, MaxConnectionsPerAddress: 1_000,
 		Timeout:        30 * time.Second,
 		LameDuck:       3 * time.Second,
 		DrainTimeout:   15 * time.Second,
@@ -91,6 +99,7 @@ func Default() Config {
 		CallerRate:     RateConfig{PerSecond: 100, Burst: 300},
 		AddressRate:    RateConfig{PerSecond: 200, Burst: 600},
 		IdempotencyTTL: 7 * 24 * time.Hour, IdempotencyShortTTL: 5 * time.Minute, IdempotencyQuota: 8 << 20,
+		Firewall: firewall.DefaultConfig(),
 	}
 }
 
@@ -104,6 +113,9 @@ func (c *Config) Validate() error {
 	if !slices.Contains([]string{"production", "staging", "development"}, c.Environment) {
 		wrong("environment: %q is neither production, staging nor development", c.Environment)
 	}
+	if c.MaxConnections < 0 || c.MaxConnectionsPerAddress < 0 {
+		wrong("max_connections, max_connections_per_address: must not be negative; 0 sets no bound")
+	}
 	if c.MaxBody < 1024 {
 		wrong("max_body: must be at least 1024 bytes")
 	}
@@ -116,6 +128,9 @@ func (c *Config) Validate() error {
 	}
 	if c.LameDuck < 0 {
 		wrong("lame_duck: must not be negative; 0 stops at once")
+	}
+	if err := c.Firewall.Validate(); err != nil {
+		wrong("firewall.%w", err)
 	}
 	if c.Cache.StaleIfError < 0 {
 		wrong("cache.stale_if_error: must not be negative; 0 sends no stale answer")

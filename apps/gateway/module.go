@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
 	"souk/apps/gateway/internal/repository"
 	"souk/apps/gateway/internal/rest"
@@ -56,6 +58,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	wall, err := firewall.New(cfg.Firewall, cfg.trustedProxies(), p.Logger(), p.Metrics())
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
 		schemas: p.CheckSchemas, streams: make(chan struct{}),
@@ -69,6 +75,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			p.Clock(), counters),
 		ByCaller:  byCaller,
 		ByAddress: byAddress,
+		Firewall:  wall,
 		Logger:    p.Logger(),
 		Tracer:    p.Tracer(),
 		Metrics:   p.Metrics(), Counters: counters,
@@ -87,11 +94,18 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+	listener, err := net.Listen("tcp", cfg.Addr)
+	if err != nil {
 		return nil, fmt.Errorf(
 			"%s is in use: stop what listens there, or choose another address (gateway.addr, souk dev --http): %w",
 			cfg.Addr, err,
 		)
+	}
+	s.listener, err = newBoundedListener(
+		listener, cfg.MaxConnections, cfg.MaxConnectionsPerAddress, cfg.trustedProxies(), p.Metrics(),
+	)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
 	p.Logger().Info("listening", zap.Stringer("addr", s.listener.Addr()))
 	s.http = &http.Server{

@@ -22,6 +22,7 @@ const (
 	Unauthenticated     Code = "unauthenticated"       // 401
 	PaymentDeclined     Code = "payment_declined"      // 402
 	Forbidden           Code = "forbidden"             // 403
+	RequestRefused      Code = "request_refused"       // 403: the firewall takes it for an attack
 	NotFound            Code = "not_found"             // 404: also for resources of another user
 	Conflict            Code = "conflict"              // 409: a concurrent change, or the wrong state for this
 	AlreadyExists       Code = "already_exists"        // 409

@@ -26,6 +26,7 @@ var mappings = map[Code]mapping{
 	Unauthenticated:     {http.StatusUnauthorized, codes.Unauthenticated},
 	PaymentDeclined:     {http.StatusPaymentRequired, codes.FailedPrecondition},
 	Forbidden:           {http.StatusForbidden, codes.PermissionDenied},
+	RequestRefused:      {http.StatusForbidden, codes.PermissionDenied},
 	NotFound:            {http.StatusNotFound, codes.NotFound},
 	Conflict:            {http.StatusConflict, codes.Aborted},
 	AlreadyExists:       {http.StatusConflict, codes.AlreadyExists},

@@ -131,9 +131,11 @@ func (t *tree) fields(into map[string]finding, f *goFile, st *ast.StructType, pr
 		if inner, ok := field.Type.(*ast.Ident); ok && ast.IsExported(inner.Name) {
 			t.settings(into, f.dir, inner.Name, full)
 		}
-		if inner, ok := field.Type.(*ast.SelectorExpr); ok && inner.Sel.Name == "Config" { // of a package in pkg/
+		if inner, ok := field.Type.(*ast.SelectorExpr); ok &&
+			inner.Sel.Name == "Config" { // of a package in pkg/, or of a part of the service
 			if name, ok := inner.X.(*ast.Ident); ok {
 				t.settings(into, "pkg/"+name.Name, "Config", full)
+				t.settings(into, f.dir+"/internal/"+name.Name, "Config", full)
 			}
 		}
 		if len(into) > before {

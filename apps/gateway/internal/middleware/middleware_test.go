@@ -212,7 +212,7 @@ func TestIPv6AddressesAreCountedByTheir64(t *testing.T) {
 		"fe80::1%eth0":            "fe80::/64",
 		"@":                       "@",
 	} {
-		require.Equal(t, want, network(in), in)
+		require.Equal(t, want, Network(in), in)
 	}
 }
 

@@ -36,7 +36,7 @@ func (l Limits) key(r *http.Request) string {
 	if a := identity.FromContext(r.Context()); a.IsUser() {
 		return "c:" + a.ID
 	}
-	return "a:" + network(ClientAddress(r, l.Trusted))
+	return "a:" + Network(ClientAddress(r, l.Trusted))
 }
 
 // RateLimit refuses requests beyond the limit with 429. If the count is unavailable, requests pass and that
@@ -66,7 +66,7 @@ func (l Limits) Take(r *http.Request, n int) error {
 
 // takeByAddress takes n requests from the allowance of the address of r.
 func (l Limits) takeByAddress(r *http.Request, n int) error {
-	return l.take(r.Context(), l.ByAddress, "address", "a:"+network(ClientAddress(r, l.Trusted)), n)
+	return l.take(r.Context(), l.ByAddress, "address", "a:"+Network(ClientAddress(r, l.Trusted)), n)
 }
 
 // take takes n requests from key's allowance.
@@ -89,8 +89,8 @@ func (l Limits) take(ctx context.Context, from Limiter, name, key string, n int)
 // subscriberBits is the length of the IPv6 prefix that identifies a subscriber, who owns all addresses in it.
 const subscriberBits = 64
 
-// network returns the key under which an address is counted: itself, or the /64 of an IPv6 address.
-func network(address string) string {
+// Network returns the key under which an address is counted: itself, or the /64 of an IPv6 address.
+func Network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
@@ -134,9 +134,11 @@ func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 
 func within(host string, prefixes []netip.Prefix) bool {
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
+	return err == nil && Within(addr, prefixes)
+}
+
+// Within reports whether an address is in one of the networks.
+func Within(addr netip.Addr, prefixes []netip.Prefix) bool {
 	for _, p := range prefixes {
 		if p.Contains(addr.Unmap()) {
 			return true

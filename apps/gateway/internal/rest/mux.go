@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
 	authv1 "souk/gen/go/souk/auth/v1"
 	"souk/gen/go/souk/services"
@@ -37,7 +38,7 @@ func contractRoutes() (routes, error) {
 // newMux returns a mux that routes the contracts' REST methods to the services behind conn.
 func newMux(
 	ctx context.Context, conn grpc.ClientConnInterface, routes routes, in *signIn, cache *middleware.ResponseCache,
-	keys *middleware.Idempotency,
+	keys *middleware.Idempotency, wall *firewall.Firewall,
 ) (*runtime.ServeMux, error) {
 	none := func(string) (string, bool) { return "", false }
 	var mux *runtime.ServeMux
@@ -84,6 +85,9 @@ func newMux(
 				}
 				if err == nil && route.rateCost > 1 {
 					err = keys.Limits.Take(r, route.rateCost-1) // RateLimit has taken one
+				}
+				if err == nil {
+					err = wall.Check(r, route.pattern, route.freeText(r))
 				}
 				release := func() {}
 				if err == nil {

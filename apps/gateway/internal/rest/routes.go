@@ -37,6 +37,15 @@ type route struct {
 	showsProduct   bool          // the answer is a product, for whose ETag If-Match asks
 	inFlight       *rpc.InFlight // nil: not bounded
 	rateCost       int
+	takesFreeText  bool // some field of the request is a text that a person writes
+}
+
+// freeText returns the body of a request in which somebody may write anything; nil for others, whose fields have a form.
+func (rt route) freeText(r *http.Request) []byte {
+	if !rt.takesFreeText {
+		return nil
+	}
+	return middleware.BytesOf(r)
 }
 
 // tag names the source of a cached answer: one product, the whole catalogue, or the shops.
@@ -164,7 +173,8 @@ func routesOf(files ...protoreflect.FileDescriptor) (routes, error) {
 					inFlight: rpc.NewInFlight(
 						proto.GetExtension(m.Options(), optionsv1.E_InFlight).(*optionsv1.InFlight),
 					),
-					rateCost: cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_RateCost).(int32)), 1),
+					rateCost:      cmp.Or(int(proto.GetExtension(m.Options(), optionsv1.E_RateCost).(int32)), 1),
+					takesFreeText: rpc.TakesFreeText(m.Input()),
 				}
 			}
 		}

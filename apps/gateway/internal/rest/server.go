@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
 	authv1 "souk/gen/go/souk/auth/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
@@ -37,6 +38,7 @@ type Deps struct {
 	Cache          *middleware.ResponseCache
 	ByCaller       middleware.Limiter
 	ByAddress      middleware.Limiter
+	Firewall       *firewall.Firewall
 	Logger         *zap.Logger
 	Tracer         trace.Tracer
 	Metrics        prometheus.Registerer
@@ -81,6 +83,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		logger:    d.Logger,
 	}
 	mux := newOwnMux(routes)
+	mux.firewall = d.Firewall
 	mux.handle("GET /auth/login", in.begin)
 	mux.handle("GET /auth/callback", in.callback)
 	mux.handle("POST /auth/logout", in.logout)
@@ -110,6 +113,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		&middleware.Idempotency{
 			Keys: d.Keys, Long: d.KeptLong, Short: d.KeptShort, Limits: limits, Metrics: d.Counters, Logger: d.Logger,
 		},
+		d.Firewall,
 	)
 	if err != nil {
 		return nil, err
@@ -164,7 +168,8 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 // answers unmatched requests.
 type ownMux struct {
 	*http.ServeMux
-	routes routes
+	routes   routes
+	firewall *firewall.Firewall // nil: nothing is examined
 }
 
 func newOwnMux(known routes) ownMux { return ownMux{ServeMux: http.NewServeMux(), routes: known} }
@@ -173,7 +178,13 @@ func (m ownMux) handle(pattern string, h http.HandlerFunc) {
 	known := strings.TrimSuffix(pattern, "{$}") // the end of the path
 	_, path, _ := strings.Cut(known, " ")
 	m.routes[known] = route{pattern: path}
-	m.HandleFunc(pattern, routed(path, h))
+	m.HandleFunc(pattern, routed(path, func(w http.ResponseWriter, r *http.Request) {
+		if err := m.firewall.Check(r, path, nil); err != nil {
+			middleware.WriteProblem(w, r, err)
+			return
+		}
+		h(w, r)
+	}))
 }
 
 // ahead sends paths that only a contract's route can match directly to contracts, and others to mux: a search
