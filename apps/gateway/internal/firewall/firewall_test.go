@@ -88,7 +88,9 @@ func TestCheckoutsPass(t *testing.T) {
 	for _, line := range []string{
 		"1 Select St; table 5", "12 Union Street", "Drop Lane 7 -- 2nd floor", "O'Neil & Sons, Or 1=1 Court", "Rua 1' nº 2", "/etc/ House",
 	} {
-		body, err := json.Marshal(map[string]any{"shippingAddress": map[string]any{"name": "Zoë O'Neil-Drop", "line1": line}})
+		body, err := json.Marshal(
+			map[string]any{"shippingAddress": map[string]any{"name": "Zoë O'Neil-Drop", "line1": line}},
+		)
 		require.NoError(t, err)
 		r, raw := request("POST", "/v1/checkout", string(body))
 		require.NoError(t, f.Check(r, route, raw), line)
