@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"souk/apps/auth/internal/domain"
+	"souk/pkg/secrets"
 )
 
 // Config is the auth service's configuration, section "auth".
@@ -20,7 +21,7 @@ type Config struct {
 	// ClientID is souk's ID at the provider. Required.
 	ClientID string `yaml:"client_id"`
 	// ClientSecret authenticates souk to the provider. Default empty: a public client, protected by PKCE.
-	ClientSecret string `yaml:"client_secret"`
+	ClientSecret secrets.Value `yaml:"client_secret"`
 	// Audience is the required audience of access tokens. Default empty: ClientID.
 	Audience string `yaml:"audience"`
 	// RolesClaim names the claim with a user's roles (customer, seller, operator). Default "roles". Zitadel's
@@ -33,7 +34,7 @@ type Config struct {
 	// Key (base64, at least 32 random bytes) is the secret from which the keys of login cookies and guest
 	// tokens are derived. All processes of the service share it. Required. A change invalidates all guest
 	// tokens, and existing guests lose their carts.
-	Key string `yaml:"key"`
+	Key secrets.Value `yaml:"key"`
 }
 
 // SessionConfig configures how long browsers stay signed in.
@@ -106,7 +107,7 @@ func loopback(host string) bool {
 }
 
 func (c *Config) key() []byte {
-	key, err := base64.StdEncoding.DecodeString(c.Key)
+	key, err := base64.StdEncoding.DecodeString(c.Key.Get())
 	if err != nil {
 		return nil
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/apps/auth"
+	"souk/pkg/secrets"
 )
 
 func TestConfigRejectsInvalidValues(t *testing.T) {
 	t.Parallel()
 	good := func() *auth.Config {
 		c := auth.Default()
-		c.Issuer, c.ClientID, c.Key = "https://id.example.com", "souk", base64.StdEncoding.EncodeToString(
-			[]byte(strings.Repeat("k", 32)),
-		)
+		c.Issuer, c.ClientID = "https://id.example.com", "souk"
+		c.Key = secrets.Plain(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32))))
 		return &c
 	}
 	require.NoError(t, good().Validate())
@@ -38,8 +38,8 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 		"scopes":                       func(c *auth.Config) { c.Scopes = []string{"email"} },
 		"session.absolute":             func(c *auth.Config) { c.Session.Absolute = 0 },
 		"session.idle":                 func(c *auth.Config) { c.Session.Idle = time.Minute },
-		"key: must be":                 func(c *auth.Config) { c.Key = "c2hvcnQ=" },
-		"bytes, e.g. of: openssl rand": func(c *auth.Config) { c.Key = "not base64!" },
+		"key: must be":                 func(c *auth.Config) { c.Key = secrets.Plain("c2hvcnQ=") },
+		"bytes, e.g. of: openssl rand": func(c *auth.Config) { c.Key = secrets.Plain("not base64!") },
 	} {
 		c := good()
 		change(c)

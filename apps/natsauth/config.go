@@ -9,13 +9,14 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/outbox"
+	"souk/pkg/secrets"
 )
 
 // Config is the natsauth service's configuration, section "natsauth".
 type Config struct {
 	// Secret (base64, at least 32 bytes) is what the keys of the auth callout are derived from. Default empty:
 	// identity.seed.
-	Secret string `yaml:"secret"`
+	Secret secrets.Value `yaml:"secret"`
 	// TrustDomain is that of the services' certificates: each connection needs one that names its services, see package
 	// tlsconf. Default empty: connections need no certificate.
 	TrustDomain string `yaml:"trust_domain"`
@@ -28,7 +29,7 @@ const minSecret = 32
 
 // Validate implements config.Validator.
 func (c Config) Validate() error {
-	if c.Secret == "" {
+	if !c.Secret.IsSet() {
 		return nil
 	}
 	_, err := c.secret()
@@ -36,7 +37,7 @@ func (c Config) Validate() error {
 }
 
 func (c Config) secret() ([]byte, error) {
-	raw, err := base64.StdEncoding.DecodeString(c.Secret)
+	raw, err := base64.StdEncoding.DecodeString(c.Secret.Get())
 	if err != nil || len(raw) < minSecret {
 		return nil, errors.New("secret: want the base64 of at least 32 random bytes")
 	}
@@ -45,7 +46,7 @@ func (c Config) secret() ([]byte, error) {
 
 // keys returns the keys of the auth callout. secret returns the secret that all services share.
 func (c Config) keys(secret func() ([]byte, error)) (natsauth.Keys, error) {
-	if c.Secret != "" {
+	if c.Secret.IsSet() {
 		secret = c.secret
 	}
 	raw, err := secret()

@@ -16,6 +16,7 @@ import (
 
 	"souk/pkg/config"
 	"souk/pkg/natsauth"
+	"souk/pkg/secrets"
 	"souk/pkg/waittest"
 )
 
@@ -102,9 +103,9 @@ func TestKeysOfTheServerFollowTheSecret(t *testing.T) {
 func TestSecretMustBeLongAndBase64(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, Config{}.Validate())
-	require.NoError(t, Config{Secret: secret("a", 32)}.Validate())
+	require.NoError(t, Config{Secret: secrets.Plain(secret("a", 32))}.Validate())
 	for _, wrong := range []string{secret("a", 31), "not base64: !", strings.Repeat("a", 7)} {
-		require.ErrorContains(t, Config{Secret: wrong}.Validate(), "at least 32 random bytes", wrong)
+		require.ErrorContains(t, Config{Secret: secrets.Plain(wrong)}.Validate(), "at least 32 random bytes", wrong)
 		_, err := serverConfigOf(t, map[string]any{"natsauth": map[string]any{"secret": wrong}})
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), wrong, "an error must not tell the secret")

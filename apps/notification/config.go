@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"souk/apps/notification/internal/repository"
+	"souk/pkg/secrets"
 	"souk/pkg/setting"
 )
 
@@ -23,8 +24,8 @@ type Config struct {
 	TLS string `yaml:"tls"`
 	// Username and Password authenticate; both empty (default): no authentication. They are never sent
 	// unencrypted, except to this machine.
-	Username string `yaml:"username"`
-	Password string `yaml:"password"`
+	Username secrets.Value `yaml:"username"`
+	Password secrets.Value `yaml:"password"`
 	// From is the sender, e.g. "souk <no-reply@example.com>". Default "souk <no-reply@souk.localhost>".
 	From string `yaml:"from"`
 	// PublicURL is where customers reach souk; mails link to orders there. Default empty: no links.
@@ -51,25 +52,25 @@ type Config struct {
 // SMSConfig says who sends text messages: Twilio, or a webhook. Both empty: SMS are off.
 type SMSConfig struct {
 	// WebhookURL gets each message as JSON.
-	WebhookURL string `yaml:"webhook_url"`
+	WebhookURL secrets.Value `yaml:"webhook_url"`
 	// TwilioAccount and TwilioToken authenticate at Twilio, and TwilioFrom is the sender's number.
-	TwilioAccount string `yaml:"twilio_account"`
-	TwilioToken   string `yaml:"twilio_token"`
-	TwilioFrom    string `yaml:"twilio_from"`
+	TwilioAccount string        `yaml:"twilio_account"`
+	TwilioToken   secrets.Value `yaml:"twilio_token"`
+	TwilioFrom    string        `yaml:"twilio_from"`
 }
 
 // PushConfig says who sends push messages: the push services of browsers and FCM, or a webhook. All empty: push
 // messages are off.
 type PushConfig struct {
 	// WebhookURL gets each message as JSON.
-	WebhookURL string `yaml:"webhook_url"`
+	WebhookURL secrets.Value `yaml:"webhook_url"`
 	// VAPIDPublic and VAPIDPrivate are the keys for browsers, in base64url, and VAPIDSubject is an address of the
 	// sender such as mailto:shop@example.com.
-	VAPIDPublic  string `yaml:"vapid_public"`
-	VAPIDPrivate string `yaml:"vapid_private"`
-	VAPIDSubject string `yaml:"vapid_subject"`
+	VAPIDPublic  string        `yaml:"vapid_public"`
+	VAPIDPrivate secrets.Value `yaml:"vapid_private"`
+	VAPIDSubject string        `yaml:"vapid_subject"`
 	// FCMKey is the JSON key of a service account that may send by FCM.
-	FCMKey string `yaml:"fcm_key"`
+	FCMKey secrets.Value `yaml:"fcm_key"`
 }
 
 // Default returns the default configuration.
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 	if !slices.Contains(repository.TLSModes, c.TLS) {
 		problems = append(problems, fmt.Errorf("tls: must be one of %v", repository.TLSModes))
 	}
-	if (c.Username == "") != (c.Password == "") {
+	if c.Username.IsSet() != c.Password.IsSet() {
 		problems = append(problems, errors.New("username, password: both or none"))
 	}
 	if _, err := mail.ParseAddress(c.From); err != nil {
@@ -115,16 +116,16 @@ func (c Config) Validate() error {
 		problems = append(problems, errors.New("give_up: must be at least 1m"))
 	}
 	for name, given := range map[string]string{
-		"sms.webhook_url": c.SMS.WebhookURL, "push.webhook_url": c.Push.WebhookURL,
+		"sms.webhook_url": c.SMS.WebhookURL.Get(), "push.webhook_url": c.Push.WebhookURL.Get(),
 	} {
 		if u, err := url.Parse(given); given != "" && (err != nil || u.Host == "") {
 			problems = append(problems, fmt.Errorf("%s: must be a URL", name))
 		}
 	}
-	if t := c.SMS; t.TwilioAccount != "" && (t.TwilioToken == "" || t.TwilioFrom == "") {
+	if t := c.SMS; t.TwilioAccount != "" && (!t.TwilioToken.IsSet() || t.TwilioFrom == "") {
 		problems = append(problems, errors.New("sms.twilio_account: needs twilio_token and twilio_from"))
 	}
-	if v := c.Push; v.VAPIDPrivate != "" && (v.VAPIDPublic == "" || v.VAPIDSubject == "") {
+	if v := c.Push; v.VAPIDPrivate.IsSet() && (v.VAPIDPublic == "" || v.VAPIDSubject == "") {
 		problems = append(problems, errors.New("push.vapid_private: needs vapid_public and vapid_subject"))
 	}
 	return errors.Join(append(problems, c.settings().Check())...)

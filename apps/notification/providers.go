@@ -9,6 +9,7 @@ import (
 	"souk/apps/notification/internal/service"
 	"souk/pkg/httpclient"
 	"souk/pkg/module"
+	"souk/pkg/secrets"
 )
 
 // twilioURL is the address of Twilio's API.
@@ -30,11 +31,11 @@ func providersOf(ctx context.Context, p *module.Platform, cfg Config) (map[domai
 			From:       sms.TwilioFrom,
 			Client:     client,
 		}
-	case sms.WebhookURL != "":
+	case sms.WebhookURL.IsSet():
 		out[domain.SMS] = &repository.Webhook{URL: sms.WebhookURL, Client: client}
 	}
 	switch push := cfg.Push; {
-	case push.VAPIDPrivate != "" || push.FCMKey != "":
+	case push.VAPIDPrivate.IsSet() || push.FCMKey.IsSet():
 		browsers, err := httpclient.New("webpush", httpclient.Options{
 			Guard: httpclient.PublicOnly, KeepRedirects: true, Metrics: p.Metrics(),
 		})
@@ -45,13 +46,17 @@ func providersOf(ctx context.Context, p *module.Platform, cfg Config) (map[domai
 			VAPIDPublic: push.VAPIDPublic, VAPIDPrivate: push.VAPIDPrivate, Subject: push.VAPIDSubject,
 			Browsers: browsers,
 		}
-		if push.FCMKey != "" {
-			if sender.FCM, err = repository.NewFCM(ctx, []byte(push.FCMKey), client); err != nil {
+		if push.FCMKey.IsSet() {
+			fcm, err := secrets.Derive(push.FCMKey, func(key string) (*repository.FCM, error) {
+				return repository.NewFCM(ctx, []byte(key), client)
+			})
+			if err != nil {
 				return nil, fmt.Errorf("push.fcm_key: %w", err)
 			}
+			sender.FCM = fcm.Get
 		}
 		out[domain.Push] = sender
-	case push.WebhookURL != "":
+	case push.WebhookURL.IsSet():
 		out[domain.Push] = &repository.Webhook{URL: push.WebhookURL, Client: client}
 	}
 	return out, nil

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"souk/pkg/secrets"
 )
 
 // Config is the payment service's configuration, section "payment".
@@ -45,7 +47,7 @@ type SandboxConfig struct {
 	// SlowFor is the delay of a slow answer. Default 3 s; 0 is no delay.
 	SlowFor time.Duration `yaml:"slow_for"`
 	// WebhookSecret signs webhooks, 16 bytes or more. Default empty: no webhook is accepted.
-	WebhookSecret string `yaml:"webhook_secret"`
+	WebhookSecret secrets.Value `yaml:"webhook_secret"`
 	// WebhookURL is where webhooks are posted, e.g. http://127.0.0.1:8080/v1/webhooks/payments/sandbox.
 	// Default empty: no webhook is sent.
 	WebhookURL string `yaml:"webhook_url"`
@@ -100,7 +102,7 @@ func (c Config) Validate() error {
 		problems = append(problems,
 			errors.New("reconcile.open_for, sandbox.lost_after, sandbox.slow_for: must not be negative"))
 	}
-	if s := c.Sandbox.WebhookSecret; s != "" && len(s) < 16 {
+	if s := c.Sandbox.WebhookSecret.Get(); s != "" && len(s) < 16 {
 		problems = append(problems, errors.New("sandbox.webhook_secret: must have 16 bytes or more"))
 	}
 	if c.Sandbox.WebhookURL != "" {
@@ -108,7 +110,7 @@ func (c Config) Validate() error {
 			(u.Scheme != "http" && u.Scheme != "https") {
 			problems = append(problems, errors.New("sandbox.webhook_url: must be an http or https URL"))
 		}
-		if c.Sandbox.WebhookSecret == "" {
+		if !c.Sandbox.WebhookSecret.IsSet() {
 			problems = append(problems, errors.New("sandbox.webhook_secret: is required with webhook_url"))
 		}
 	}

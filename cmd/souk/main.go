@@ -82,6 +82,7 @@ Start it on this machine with: souk dev --demo`,
 		servicesCommand(data),
 		doctorCommand(data),
 		healthCommand(),
+		configCommand(),
 		natsauthCommand(),
 		pkiCommand(),
 	)

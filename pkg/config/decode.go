@@ -52,14 +52,32 @@ func (t *Tree) DecodeAll(sections ...Section) error {
 		if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 			return errs.New(errs.Internal, "config: %s: want a pointer to a struct, got %T", s.Name, s.Into)
 		}
-		t.applyLayers(&p, t.layers, s.Name, v.Elem())
-		t.applyEnv(&p, s.Name, v.Elem())
-		t.applyLayers(&p, t.overrides, s.Name, v.Elem())
+		t.apply(&p, s.Name, v.Elem())
+		t.resolve(&p, s.Name, v.Elem())
 		if val, ok := s.Into.(Validator); ok {
 			p.invalid(s.Name, val.Validate())
 		}
 	}
 	return p.err()
+}
+
+// Parse fills sections as [Tree.DecodeAll] does, but resolves no references to secrets and validates nothing. It is for
+// tools that show or write configurations.
+//
+// Errors: invalid_argument.
+func (t *Tree) Parse(sections ...Section) error {
+	var p problems
+	for _, s := range sections {
+		t.apply(&p, s.Name, reflect.ValueOf(s.Into).Elem())
+	}
+	return p.err()
+}
+
+// apply sets v to the settings of a section.
+func (t *Tree) apply(p *problems, section string, v reflect.Value) {
+	t.applyLayers(p, t.layers, section, v)
+	t.applyEnv(p, section, v)
+	t.applyLayers(p, t.overrides, section, v)
 }
 
 func (t *Tree) applyLayers(p *problems, layers []layer, section string, v reflect.Value) {
@@ -103,7 +121,7 @@ func (l layer) apply(p *problems, path string, n *yaml.Node, v reflect.Value) {
 		l.applyMap(p, path, n, v)
 	default:
 		if err := n.Decode(v.Addr().Interface()); err != nil {
-			p.add(path, "must be %s, not %q%s", kindName(v.Type()), short(n.Value), l.at(n))
+			p.add(path, "must be %s%s%s", kindName(v.Type()), not(v.Type(), n.Value), l.at(n))
 		}
 	}
 }
@@ -168,7 +186,7 @@ func (t *Tree) applyEnv(p *problems, section string, v reflect.Value) {
 			continue
 		}
 		if err := setText(f.value, t.env[name]); err != nil {
-			p.add(f.path, "must be %s, not %q (variable %s)", kindName(f.value.Type()), short(t.env[name]), name)
+			p.add(f.path, "must be %s%s (variable %s)", kindName(f.value.Type()), not(f.value.Type(), t.env[name]), name)
 		}
 	}
 }
@@ -287,6 +305,8 @@ func kindName(t reflect.Type) string {
 	switch {
 	case t == durationType:
 		return `a duration such as "5s"`
+	case t == secretType:
+		return "a text"
 	case implementsText(t):
 		return "a valid " + t.Name()
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -163,7 +164,15 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// short truncates a value for a message: it may be long, or a secret.
+// not says which value a message is about, unless the setting is a secret.
+func not(t reflect.Type, value string) string {
+	if holdsSecrets(t) {
+		return ""
+	}
+	return fmt.Sprintf(", not %q", short(value))
+}
+
+// short truncates a value for a message.
 func short(s string) string {
 	const most = 24
 	if len(s) > most {

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"souk/pkg/errs"
+	"souk/pkg/secrets"
 )
 
 // Prefix begins the name of every environment variable that souk reads.
@@ -26,6 +27,7 @@ type Tree struct {
 	env       map[string]string
 	overrides []layer
 	allow     []string
+	secrets   *secrets.Store
 }
 
 // layer is one source of settings in tree form.
@@ -40,7 +42,7 @@ type layer struct {
 //
 // Errors: invalid_argument (the file cannot be read or is not a YAML mapping).
 func Load(path string, environ []string, allow ...string) (*Tree, error) {
-	t := &Tree{env: map[string]string{}, allow: slices.Concat(outside, allow)}
+	t := &Tree{env: map[string]string{}, allow: slices.Concat(outside, allow), secrets: secrets.NewStore(environ)}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, Prefix) && !t.allowed(name) {
@@ -66,7 +68,7 @@ func Load(path string, environ []string, allow ...string) (*Tree, error) {
 //
 // Errors: invalid_argument.
 func FromMap(m map[string]any) (*Tree, error) {
-	return (&Tree{allow: outside}).WithDefaults(m)
+	return (&Tree{allow: outside, secrets: secrets.NewStore(nil)}).WithDefaults(m)
 }
 
 // WithDefaults returns a tree in which m, e.g. {"redis": {"addr": "127.0.0.1:6379"}}, applies where

@@ -111,7 +111,7 @@ func runMain(o mainFlags, environ []string, logs io.Writer, modules []Module) er
 	if err := tree.CheckSections(append(Sections(), services.Names()...)...); err != nil {
 		return err
 	}
-	calls, err := decode(tree, sectionRPC, defaultRPC())
+	calls, err := decode(tree, sectionRPC, DefaultRPC())
 	if err != nil {
 		return err
 	}

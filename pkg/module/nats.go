@@ -14,17 +14,18 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/identity"
 	"souk/pkg/natsauth"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 )
 
 // NATSConfig configures the connection to NATS.
 type NATSConfig struct {
 	// URL lists the URLs of the NATS servers, separated by commas.
-	URL string `yaml:"url"`
+	URL secrets.Value `yaml:"url"`
 	// User and Password are credentials that the servers require of all processes. Unset: a process connects as the
 	// services that it runs; see package natsauth.
-	User     string `yaml:"user"`
-	Password string `yaml:"password"`
+	User     secrets.Value `yaml:"user"`
+	Password secrets.Value `yaml:"password"`
 	// Credentials is the path of a NATS credentials file.
 	Credentials string `yaml:"credentials"`
 	// TLS are the files for connections by TLS. If any is set, or the URLs begin with tls://, servers without TLS are
@@ -97,13 +98,16 @@ func (c NATSConfig) tls(log *zap.Logger) ([]nats.Option, error) {
 
 // shared reports whether all processes have the same credentials. They may be part of the URL.
 func (c NATSConfig) shared() bool {
-	return c.User != "" || c.Credentials != "" || strings.Contains(c.URL, "@")
+	return c.User.IsSet() || c.Credentials != "" || strings.Contains(c.URL.Get(), "@")
 }
 
 func (c NATSConfig) credentials() []nats.Option {
 	var opts []nats.Option
-	if c.User != "" {
-		opts = append(opts, nats.UserInfo(c.User, c.Password))
+	if c.User.IsSet() {
+		opts = append(opts, nats.UserInfoHandler(func() (user, password string) {
+			now := secrets.Read(c.User, c.Password)
+			return now[0], now[1]
+		}))
 	}
 	if c.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(c.Credentials))

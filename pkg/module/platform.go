@@ -180,6 +180,9 @@ func (p *Platform) Postgres(ctx context.Context) (*pgxpool.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.shared.postgres.Changes(p.name) {
+			cfg.Current = func() (string, error) { return p.shared.postgresURL(p.name) }
+		}
 		cfg.Pooled = p.shared.postgres.Pooled
 		pool, err := postgres.Open(ctx, cfg)
 		if err != nil {
@@ -235,6 +238,9 @@ func (p *Platform) Replica(ctx context.Context) (*postgres.Replica, error) {
 		cfg, err := p.postgresConfig(url, serverReplica)
 		if err != nil {
 			return nil, err
+		}
+		if p.shared.postgres.Changes(p.name) {
+			cfg.Current = func() (string, error) { return p.shared.postgres.ReplicaURL(p.name), nil }
 		}
 		replica, err := postgres.OpenReplica(ctx, primary, postgres.ReplicaConfig{
 			Config:       cfg,
@@ -305,7 +311,7 @@ func (p *Platform) Documents(ctx context.Context) (*document.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.shared.documents.URL == "" {
+	if !p.shared.documents.URL.IsSet() {
 		return document.Open(pool), nil
 	}
 	relay, err := p.Relay(ctx)

@@ -119,6 +119,7 @@ func Sections() []string {
 		sectionIdentity,
 		sectionAdmin,
 		sectionRPC,
+		sectionVault,
 	}
 }
 
@@ -140,7 +141,7 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if err != nil {
 		return nil, err
 	}
-	admin, err := decode(o.Config, sectionAdmin, AdminConfig{Addr: "127.0.0.1:0"})
+	admin, err := decode(o.Config, sectionAdmin, DefaultAdmin())
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +171,7 @@ func newProcess(ctx context.Context, o Options, modules []Module) (*process, err
 	if err != nil {
 		return nil, err
 	}
+	o.Config.Secrets().LogTo(log)
 	p := &process{
 		modules:   modules,
 		telemetry: tel,
@@ -200,6 +202,7 @@ func (p *process) close() {
 	if p.shared != nil {
 		p.shared.close()
 	}
+	p.tree.Secrets().Close()
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if err := p.telemetry.Shutdown(ctx); err != nil {

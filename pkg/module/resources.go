@@ -54,7 +54,7 @@ func newResources(
 	r := &resources{
 		embedded: o.NATS, logger: log, registry: reg, telemetry: tel, clock: o.Clock,
 		breakers: breaker.NewRegistry(breaker.Options{}, reg), postgres: DefaultPostgres(), container: dig.New(),
-		rpc: defaultRPC(),
+		rpc: DefaultRPC(),
 	}
 	if r.clock == nil {
 		r.clock = clock.System{}
@@ -179,12 +179,13 @@ func (r *resources) connectNATS(c NATSConfig, more ...nats.Option) (*nats.Conn, 
 		}),
 	}
 	opts = append(opts, more...)
-	if c.URL == "" && len(r.embedded) == 0 {
+	url := c.URL.Get()
+	if url == "" && len(r.embedded) == 0 {
 		return nil, errors.New("nats.url is not set: give the URL of the NATS servers, e.g. nats://nats:4222")
 	}
 	closed := make(chan struct{})
 	opts = append(opts, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
-	nc, err := nats.Connect(c.URL, opts...)
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"souk/pkg/postgres"
 	"souk/pkg/redisx"
 	"souk/pkg/rpc"
+	"souk/pkg/secrets"
 )
 
 // The configuration sections of every process. Each module has another one with its name.
@@ -36,23 +38,27 @@ const (
 	sectionIdentity  = "identity"
 	sectionAdmin     = "admin"
 	sectionRPC       = "rpc"
+	sectionVault     = "vault"
 )
 
 // PostgresConfig configures the services' databases.
 type PostgresConfig struct {
-	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{password}" for its password.
-	URL string `yaml:"url"`
+	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{user}" and "{password}" for its
+	// user and password.
+	URL secrets.Value `yaml:"url"`
 	// URLs are patterns by service name, for services that URL does not fit.
-	URLs map[string]string `yaml:"urls"`
+	URLs map[string]secrets.Value `yaml:"urls"`
+	// Users are the names of the services' roles, by service name. Default: the service's name.
+	Users map[string]secrets.Value `yaml:"users"`
 	// Passwords are the passwords of the services' roles, by service name.
-	Passwords map[string]string `yaml:"passwords"`
+	Passwords map[string]secrets.Value `yaml:"passwords"`
 	// MaxConns is the maximum number of connections per service. Default: 10.
 	MaxConns int32 `yaml:"max_conns"`
 	// Pooled: the URLs are those of a pooler in transaction mode; see [postgres.Config]. Default: false.
 	Pooled bool `yaml:"pooled"`
 	// Replicas are patterns of the URLs of streaming replicas, by service name; see [postgres.ReplicaConfig]. Only the
 	// product service reads from one.
-	Replicas map[string]string `yaml:"replicas"`
+	Replicas map[string]secrets.Value `yaml:"replicas"`
 	// MaxStaleness is how old what is read from a replica may be. Default: 5 s; from 3 s to 1 min.
 	MaxStaleness time.Duration `yaml:"max_staleness"`
 }
@@ -70,27 +76,55 @@ func (c PostgresConfig) Validate() error {
 	if c.MaxStaleness < postgres.MinStaleness || c.MaxStaleness > postgres.MaxStaleness {
 		return errors.New("max_staleness: must be from 3s to 1m")
 	}
+	for service := range c.Users {
+		if url := c.pattern(service).Get(); url != "" && !strings.Contains(url, userMark) {
+			return fmt.Errorf("users: the URL of %s has no %s, where its user would be", service, userMark)
+		}
+		if c.Pooled { // the settings of a session are those of the role that signs in
+			return errors.New("users: makes sense without pooled only")
+		}
+	}
 	return nil
 }
 
-// ServiceURL returns the URL of a service's database.
-func (c PostgresConfig) ServiceURL(service string) (string, error) {
-	pattern := c.URL
+func (c PostgresConfig) pattern(service string) secrets.Value {
 	if u, ok := c.URLs[service]; ok {
-		pattern = u
+		return u
 	}
-	if pattern == "" {
+	return c.URL
+}
+
+// Changes reports whether the URL of a service's database, or of its replica, may change while the process runs.
+func (c PostgresConfig) Changes(service string) bool {
+	for _, v := range []secrets.Value{c.pattern(service), c.Replicas[service], c.Users[service], c.Passwords[service]} {
+		if v.Reference() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// ServiceURL returns the URL of a service's database, with the user and the password of now.
+func (c PostgresConfig) ServiceURL(service string) (string, error) {
+	url := c.fill(c.pattern(service), service)
+	if url == "" {
 		return "", errors.New(
 			"postgres.url is not set: give the URL of the service's database, " +
 				"e.g. postgres://{service}:{password}@db:5432/{service}",
 		)
 	}
-	return fill(pattern, service, c.Passwords[service]), nil
+	return url, nil
 }
 
-// ReplicaURL returns the URL of the replica of a service's database; "": it has none.
+// ReplicaURL returns the URL of the replica of a service's database, as [PostgresConfig.ServiceURL] does; "": it has
+// none.
 func (c PostgresConfig) ReplicaURL(service string) string {
-	return fill(c.Replicas[service], service, c.Passwords[service])
+	return c.fill(c.Replicas[service], service)
+}
+
+func (c PostgresConfig) fill(pattern secrets.Value, service string) string {
+	now := secrets.Read(pattern, c.Users[service], c.Passwords[service])
+	return fill(now[0], service, cmp.Or(now[1], service), now[2])
 }
 
 // CacheConfig names the Redis for what may be evicted. Without a server, it is the one of section redis.
@@ -115,14 +149,15 @@ func (c *CacheConfig) Validate() error {
 type DocumentsConfig struct {
 	// URL of MongoDB: mongodb://… or mongodb+srv://…. "{service}" stands for the service's name, which is also that of
 	// its database, and "{password}" for its password. Default: empty, which means the service's PostgreSQL.
-	URL string `yaml:"url"`
+	URL secrets.Value `yaml:"url"`
 	// Passwords are the passwords of the services' users in MongoDB, by service name.
-	Passwords map[string]string `yaml:"passwords"`
+	Passwords map[string]secrets.Value `yaml:"passwords"`
 }
 
 // Validate checks the configuration.
 func (c DocumentsConfig) Validate() error {
-	if c.URL != "" && !strings.HasPrefix(c.URL, "mongodb://") && !strings.HasPrefix(c.URL, "mongodb+srv://") {
+	url := c.URL.Get()
+	if url != "" && !strings.HasPrefix(url, "mongodb://") && !strings.HasPrefix(url, "mongodb+srv://") {
 		return errors.New("url: must begin with mongodb:// or mongodb+srv://, or be empty for PostgreSQL")
 	}
 	return nil
@@ -135,27 +170,33 @@ func (c DocumentsConfig) Validate() error {
 func (c DocumentsConfig) Open(
 	service string, outbox *pgxpool.Pool, wake func(), log *zap.Logger,
 ) (*document.Mongo, error) {
-	if c.URL == "" {
+	if !c.URL.IsSet() {
 		return nil, nil //nolint:nilnil // documented
 	}
 	return document.OpenMongo(document.MongoOptions{
-		URL: fill(c.URL, service, c.Passwords[service]), Database: service, Outbox: outbox, Wake: wake, Logger: log,
+		URL:      fill(c.URL.Get(), service, service, c.Passwords[service].Get()),
+		Database: service, Outbox: outbox, Wake: wake, Logger: log,
 	})
 }
 
-// fill fills a service's name and password into a pattern of a URL.
-func fill(pattern, service, password string) string {
-	return strings.NewReplacer("{service}", service, "{password}",
-		strings.ReplaceAll(url.QueryEscape(password), "+", "%20")).Replace(pattern)
+// userMark is where the user stands in a pattern of a URL.
+const userMark = "{user}"
+
+// fill fills a service's name, user and password into a pattern of a URL.
+func fill(pattern, service, user, password string) string {
+	return strings.NewReplacer("{service}", service, userMark, escape(user), "{password}", escape(password)).
+		Replace(pattern)
 }
+
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // IdentityConfig holds the keys with which services know each other.
 type IdentityConfig struct {
 	// Seed (base64, at least 32 bytes) from which every service's key is derived: for processes that run all of souk.
-	Seed string `yaml:"seed"`
+	Seed secrets.Value `yaml:"seed"`
 	// Keys (base64 Ed25519 seeds) by service name, of the services that this process runs, where there is no common
 	// seed.
-	Keys map[string]string `yaml:"keys"`
+	Keys map[string]secrets.Value `yaml:"keys"`
 	// Trusted are all services' public keys (base64) by name, where there is no common seed.
 	Trusted map[string]string `yaml:"trusted"`
 	// TTL of a token. Default 30 s; from 10 s to 1 h.
@@ -175,7 +216,7 @@ func DefaultIdentity() IdentityConfig { return IdentityConfig{TTL: 30 * time.Sec
 func (c IdentityConfig) Validate() error {
 	var err error
 	switch {
-	case c.Seed != "":
+	case c.Seed.IsSet():
 		_, err = c.seed()
 	case len(c.Trusted) == 0:
 		err = errors.New("identity: set seed (base64, 32 bytes), or keys and trusted")
@@ -188,14 +229,14 @@ func (c IdentityConfig) Validate() error {
 
 // Key returns the private key of a service, or of natsauth.Operator.
 func (c IdentityConfig) Key(service string) (ed25519.PrivateKey, error) {
-	if c.Seed != "" {
+	if c.Seed.IsSet() {
 		seed, err := c.seed()
 		if err != nil {
 			return nil, err
 		}
 		return identity.DeriveKey(seed, service), nil
 	}
-	raw, err := base64.StdEncoding.DecodeString(c.Keys[service])
+	raw, err := base64.StdEncoding.DecodeString(c.Keys[service].Get())
 	if err != nil || len(raw) != ed25519.SeedSize {
 		return nil, fmt.Errorf("identity.keys.%s: want the base64 of a %d byte Ed25519 seed", service, ed25519.SeedSize)
 	}
@@ -208,7 +249,7 @@ func (c IdentityConfig) Secret() ([]byte, error) { return c.seed() }
 // trusted returns the public keys of services.
 func (c IdentityConfig) trusted(names []string) (map[string]ed25519.PublicKey, error) {
 	keys := map[string]ed25519.PublicKey{}
-	if c.Seed != "" {
+	if c.Seed.IsSet() {
 		seed, err := c.seed()
 		if err != nil {
 			return nil, err
@@ -233,7 +274,7 @@ func (c IdentityConfig) trusted(names []string) (map[string]ed25519.PublicKey, e
 }
 
 func (c IdentityConfig) seed() ([]byte, error) {
-	seed, err := base64.StdEncoding.DecodeString(c.Seed)
+	seed, err := base64.StdEncoding.DecodeString(c.Seed.Get())
 	if err != nil || len(seed) < 32 {
 		return nil, errors.New("identity.seed: want the base64 of at least 32 random bytes")
 	}
@@ -257,7 +298,11 @@ func (c AdminConfig) Validate() error {
 	return nil
 }
 
-func defaultRPC() RPCConfig { return RPCConfig{Transport: transportInProcess, Limit: rpc.DefaultLimit} }
+// DefaultAdmin returns the default configuration.
+func DefaultAdmin() AdminConfig { return AdminConfig{Addr: "127.0.0.1:0"} }
+
+// DefaultRPC returns the default configuration.
+func DefaultRPC() RPCConfig { return RPCConfig{Transport: transportInProcess, Limit: rpc.DefaultLimit} }
 
 const (
 	transportInProcess = "inprocess"

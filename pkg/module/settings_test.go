@@ -14,6 +14,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/module"
+	"souk/pkg/secrets"
 	"souk/pkg/waittest"
 )
 
@@ -118,12 +119,13 @@ func TestServicesCanHaveKeysOfTheirOwn(t *testing.T) {
 func TestServiceURLIsFilledIn(t *testing.T) {
 	t.Parallel()
 	c := module.PostgresConfig{
-		URL:       "postgres://{service}:{password}@db/{service}",
-		URLs:      map[string]string{"order": "postgres://{service}:{password}@orders/{service}"},
-		Passwords: map[string]string{"order": "a/b c", "cart": "d"},
+		URL:       secrets.Plain("postgres://{service}:{password}@db/{service}"),
+		URLs:      secrets.PlainMap(map[string]string{"order": "postgres://{user}:{password}@orders/{service}"}),
+		Users:     secrets.PlainMap(map[string]string{"order": "v/1"}),
+		Passwords: secrets.PlainMap(map[string]string{"order": "a/b c", "cart": "d"}),
 	}
 	for service, want := range map[string]string{
-		"order": "postgres://order:a%2Fb%20c@orders/order",
+		"order": "postgres://v%2F1:a%2Fb%20c@orders/order",
 		"cart":  "postgres://cart:d@db/cart",
 	} {
 		got, err := c.ServiceURL(service)

@@ -22,6 +22,7 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/natstest"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 	"souk/pkg/waittest"
 )
@@ -94,9 +95,9 @@ func (c *certified) connect(service, certificate string, more ...nats.Option) (*
 	c.t.Helper()
 	config := module.NATSConfig{TLS: c.pki.Config(certificate)}
 	require.NoError(c.t, config.Validate())
-	opts, err := config.Options(module.IdentityConfig{Keys: map[string]string{
+	opts, err := config.Options(module.IdentityConfig{Keys: secrets.PlainMap(map[string]string{
 		service: encodeSeed(identity.DeriveKey(seed, service)),
-	}}, zap.NewNop(), service)
+	})}, zap.NewNop(), service)
 	require.NoError(c.t, err)
 	nc, err := nats.Connect(c.server.Address(), append(opts, more...)...)
 	if err == nil {

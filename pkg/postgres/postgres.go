@@ -25,6 +25,9 @@ type Config struct {
 	// URL is postgres://user:password@host:port/database, or a libpq keyword string. The files that it names for TLS
 	// (sslrootcert, sslcert, sslkey) are read at each connection.
 	URL string `yaml:"url"`
+	// Current returns the URL of now, if it may change: its password, for new connections, and its user or server, which
+	// also replaces the connections to the former one. Nil means that the URL does not change.
+	Current func() (string, error) `yaml:"-"`
 	// MaxConns is the maximum size of the pool. 0 means 10.
 	MaxConns int32 `yaml:"max_conns"`
 	// MinConns is how many connections stay open even when idle.
@@ -134,20 +137,23 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	} else {
 		maps.Copy(params, c.session())
 	}
-	pc.BeforeConnect = c.readFiles
+	pc.BeforeConnect = func(ctx context.Context, cc *pgx.ConnConfig) error { return readFiles(ctx, c.URL, cc) }
 	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
 		return registerArrays(conn.TypeMap())
 	}
+	if c.Current != nil {
+		follow(pc, c.URL, c.Current)
+	}
 	return pc, nil
 }
 
 // readFiles reads the files for TLS again, before a connection is made. While another process replaces them, a key may
 // not fit its certificate for a moment.
-func (c Config) readFiles(ctx context.Context, cc *pgx.ConnConfig) error {
-	now, err := pgx.ParseConfig(c.URL)
+func readFiles(ctx context.Context, url string, cc *pgx.ConnConfig) error {
+	now, err := pgx.ParseConfig(url)
 	for range fileReads - 1 {
 		if err == nil {
 			break
@@ -157,7 +163,7 @@ func (c Config) readFiles(ctx context.Context, cc *pgx.ConnConfig) error {
 			return ctx.Err()
 		case <-time.After(fileWait):
 		}
-		now, err = pgx.ParseConfig(c.URL)
+		now, err = pgx.ParseConfig(url)
 	}
 	if err != nil {
 		return err

@@ -103,7 +103,15 @@ func OpenReplica(ctx context.Context, primary *pgxpool.Pool, cfg ReplicaConfig) 
 		conn.PgConn().CustomData()[positionKey] = &position{}
 		return register(ctx, conn)
 	}
-	pc.PrepareConn = r.prepare
+	fresh := pc.PrepareConn
+	pc.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		if fresh != nil {
+			if keep, err := fresh(ctx, conn); !keep || err != nil {
+				return keep, err
+			}
+		}
+		return r.prepare(ctx, conn)
+	}
 	if r.pool, err = newPool(ctx, pc); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/pkg/errs"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 )
 
@@ -43,10 +44,10 @@ type Config struct {
 	// Master is the name by which the sentinels know the primary. Set if and only if Sentinels is.
 	Master string `yaml:"master"`
 	// SentinelPassword is the password of the sentinels. Empty means that they require none.
-	SentinelPassword string `yaml:"sentinel_password"`
+	SentinelPassword secrets.Value `yaml:"sentinel_password"`
 	// Username and Password are the credentials. Empty means that Redis requires none.
-	Username string `yaml:"username"`
-	Password string `yaml:"password"`
+	Username secrets.Value `yaml:"username"`
+	Password secrets.Value `yaml:"password"`
 	// DB is the number of the logical database. A cluster has only 0. Default: 0.
 	DB int `yaml:"db"`
 	// TLS encrypts TCP connections. Default: false.
@@ -183,8 +184,6 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 	}
 	opt := rueidis.ClientOption{
 		InitAddress:       addrs,
-		Username:          cfg.Username,
-		Password:          cfg.Password,
 		SelectDB:          cfg.DB,
 		ClientName:        "souk",
 		ForceSingleClient: len(cfg.Cluster) == 0,
@@ -207,6 +206,12 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 			}
 			return 5 * time.Millisecond
 		},
+	}
+	if cfg.Username.IsSet() || cfg.Password.IsSet() {
+		opt.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+			now := secrets.Read(cfg.Username, cfg.Password) // at each connection
+			return rueidis.AuthCredentials{Username: now[0], Password: now[1]}, nil
+		}
 	}
 	if strings.Contains(cfg.Addr, "/") {
 		opt.DialCtxFn = func(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -234,7 +239,7 @@ func options(cfg Config) (rueidis.ClientOption, error) {
 	}
 	if len(cfg.Sentinels) > 0 {
 		opt.Sentinel = rueidis.SentinelOption{
-			MasterSet: cfg.Master, Password: cfg.SentinelPassword, ClientName: opt.ClientName,
+			MasterSet: cfg.Master, Password: cfg.SentinelPassword.Get(), ClientName: opt.ClientName,
 			Dialer:                  opt.Dialer,
 			TopologyRefreshInterval: topologyRefresh,
 		}

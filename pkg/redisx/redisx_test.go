@@ -18,6 +18,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/redistest"
 	"souk/pkg/redisx"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 	"souk/pkg/waittest"
 )
@@ -104,8 +105,8 @@ func TestSocketAndTCPWithPassword(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "--requirepass", "secret")
 	ctx := context.Background()
-	a := open(t, redisx.Config{Addr: s.socket, Password: "secret"})
-	b := open(t, redisx.Config{Addr: s.addr(), Password: "secret"})
+	a := open(t, redisx.Config{Addr: s.socket, Password: secrets.Plain("secret")})
+	b := open(t, redisx.Config{Addr: s.addr(), Password: secrets.Plain("secret")})
 	require.NoError(t, a.Do(ctx, a.B().Set().Key("k").Value("v").Build()).Error())
 	got, err := b.DoCache(ctx, b.B().Get().Key("k").Cache(), time.Minute).ToString()
 	require.NoError(t, err)
@@ -113,7 +114,7 @@ func TestSocketAndTCPWithPassword(t *testing.T) {
 	hit := b.DoCache(ctx, b.B().Get().Key("k").Cache(), time.Minute)
 	require.True(t, hit.IsCacheHit())
 
-	_, err = redisx.Open(ctx, redisx.Config{Addr: s.socket, Password: "wrong"})
+	_, err = redisx.Open(ctx, redisx.Config{Addr: s.socket, Password: secrets.Plain("wrong")})
 	require.Error(t, err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"souk/pkg/errs"
+	"souk/pkg/secrets"
 )
 
 // Config sets which traces are sampled, and where they are sent.
@@ -36,7 +38,7 @@ type Config struct {
 	// Endpoint is the base URL of an OTLP/HTTP receiver, e.g. http://127.0.0.1:4318. If empty, nothing is sent.
 	Endpoint string `yaml:"endpoint"`
 	// Headers are sent with every request to the endpoint, e.g. for authorization.
-	Headers map[string]string `yaml:"headers"`
+	Headers map[string]secrets.Value `yaml:"headers"`
 	// SampleRatio is the share, 0 to 1, of the traces beginning here that are sampled. A caller's decision
 	// takes precedence. Default: 0.1. Zero samples none of them.
 	SampleRatio float64 `yaml:"sample_ratio"`
@@ -114,12 +116,18 @@ func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Prov
 	}
 	d := Default()
 	if cfg.Endpoint != "" {
-		exporter, err := otlptracehttp.New(ctx,
+		timeout := or(cfg.Timeout, d.Timeout)
+		to := []otlptracehttp.Option{
 			otlptracehttp.WithEndpointURL(tracesURL(cfg.Endpoint)),
-			otlptracehttp.WithHeaders(cfg.Headers),
-			otlptracehttp.WithTimeout(or(cfg.Timeout, d.Timeout)),
+			otlptracehttp.WithTimeout(timeout),
 			otlptracehttp.WithCompression(compression(cfg.Endpoint)),
-		)
+		}
+		if len(cfg.Headers) > 0 {
+			to = append(to, otlptracehttp.WithHTTPClient(&http.Client{
+				Transport: withHeaders{http.DefaultTransport, cfg.Headers}, Timeout: timeout,
+			}))
+		}
+		exporter, err := otlptracehttp.New(ctx, to...)
 		if err != nil {
 			return nil, errs.Wrap(err, errs.Invalid, "telemetry: %v", err)
 		}
@@ -135,6 +143,21 @@ func New(ctx context.Context, service string, cfg Config, opts ...Option) (*Prov
 	}
 	p.init(service)
 	return p, nil
+}
+
+// withHeaders adds headers, with the values of now, to each request.
+type withHeaders struct {
+	http.RoundTripper
+	headers map[string]secrets.Value
+}
+
+// RoundTrip sends a request.
+func (t withHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for name, value := range t.headers {
+		r.Header.Set(name, value.Get())
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // compression returns gzip for a remote endpoint, and none within one machine, where it is not worth its

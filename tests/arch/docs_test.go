@@ -46,6 +46,7 @@ var sectionTypes = map[string][2]string{
 	"identity":  {"pkg/module", "IdentityConfig"},
 	"admin":     {"pkg/module", "AdminConfig"},
 	"rpc":       {"pkg/module", "RPCConfig"},
+	"vault":     {"pkg/secrets", "VaultConfig"},
 }
 
 var documentedSetting = regexp.MustCompile("^\\|\\s*`([a-z0-9_]+(?:\\.[a-z0-9_]+)+)`")

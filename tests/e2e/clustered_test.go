@@ -28,6 +28,7 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
 	"souk/pkg/outbox"
+	"souk/pkg/secrets"
 	"souk/pkg/telemetry/receiver"
 	"souk/pkg/waittest"
 )
@@ -178,7 +179,7 @@ func (c *clustered) configure(settings map[string]any) {
 func (d *deployment) streamLeader() *natsNode {
 	d.t.Helper()
 	a := d.souk.nats()
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: a.identity}, zap.NewNop(), natsauth.Operator)
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Plain(a.identity)}, zap.NewNop(), natsauth.Operator)
 	require.NoError(d.t, err)
 	nc, err := nats.Connect(a.url, opts...)
 	require.NoError(d.t, err)

@@ -27,6 +27,7 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/natsrpc"
 	"souk/pkg/rpc"
+	"souk/pkg/secrets"
 )
 
 // attacker is a client of NATS that has the key of a service.
@@ -68,7 +69,7 @@ func stealKey(t *testing.T, n natsAccess, service string) *attacker {
 	seed, err := base64.StdEncoding.DecodeString(n.identity)
 	require.NoError(t, err)
 	a := &attacker{t: t, key: identity.DeriveKey(seed, service), refused: make(chan error, 100)}
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: n.identity}, zap.NewNop(), service)
+	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Plain(n.identity)}, zap.NewNop(), service)
 	require.NoError(t, err)
 	a.nc, err = nats.Connect(n.url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		a.refused <- err

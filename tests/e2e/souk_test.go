@@ -110,6 +110,7 @@ type souk struct {
 	config string // configuration file with which commands find it; "": they find it by its data directory
 
 	deployment *deployment // nil: a souk dev
+	refusals   *refusals   // nil: they are not kept
 	*process
 }
 
@@ -256,7 +257,9 @@ func (c *client) do(method, path string, body any, header ...string) (*answer, e
 	if err != nil {
 		return nil, err
 	}
-	return &answer{t: c.s.t, status: res.StatusCode, header: res.Header, body: raw}, nil
+	a := &answer{t: c.s.t, status: res.StatusCode, header: res.Header, body: raw}
+	c.s.refusals.note(c, a)
+	return a, nil
 }
 
 func (c *client) send(method, path string, body any, header ...string) *answer {

@@ -19,7 +19,7 @@ func TestSuite(t *testing.T) {
 	t.Parallel()
 	topologies := map[string]func(testing.TB) *souk{}
 	for mode := range modes {
-		topologies[mode] = func(t testing.TB) *souk { return start(t, mode, nil, "--demo") }
+		topologies[mode] = func(t testing.TB) *souk { return start(t, mode, plantedEnv(), "--demo") }
 	}
 	if onClustered() {
 		topologies = map[string]func(testing.TB) *souk{"clustered": startClustered}
@@ -28,6 +28,7 @@ func TestSuite(t *testing.T) {
 		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
+			s.refusals = &refusals{tokens: canaries{}}
 			for name, test := range map[string]func(*testing.T, *souk){
 				"tour":                  testTour,
 				"guest":                 testGuest,
@@ -56,6 +57,9 @@ func TestSuite(t *testing.T) {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })
 			}
 			s.in(t).verify()
+			if s.deployment == nil {
+				s.in(t).noLeaks()
+			}
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"souk/pkg/jobs"
 	"souk/pkg/migration"
 	"souk/pkg/pgtest"
+	"souk/pkg/secrets"
 )
 
 func TestConfigRejectsInvalidValues(t *testing.T) {
@@ -24,7 +25,7 @@ func TestConfigRejectsInvalidValues(t *testing.T) {
 	for path, change := range map[string]func(*notification.Config){
 		"smtp_addr":   func(c *notification.Config) { c.SMTPAddr = "" },
 		"tls":         func(c *notification.Config) { c.TLS = "maybe" },
-		"username":    func(c *notification.Config) { c.Username = "souk" },
+		"username":    func(c *notification.Config) { c.Username = secrets.Plain("souk") },
 		"from":        func(c *notification.Config) { c.From = "not an address" },
 		"public_url":  func(c *notification.Config) { c.PublicURL = "souk.example" },
 		"timeout":     func(c *notification.Config) { c.Timeout = time.Hour },

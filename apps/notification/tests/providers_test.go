@@ -21,6 +21,7 @@ import (
 	"souk/pkg/httpclient"
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
+	"souk/pkg/secrets"
 	"souk/pkg/waittest"
 )
 
@@ -152,7 +153,7 @@ func TestTwilioGetsTextMessages(t *testing.T) {
 	t.Parallel()
 	api := newHook(t, httptest.NewServer)
 	sender := &repository.Twilio{
-		URL: api.URL, AccountSID: "AC1", AuthToken: "secret", From: "+15550100", Client: api.Client(),
+		URL: api.URL, AccountSID: "AC1", AuthToken: secrets.Plain("secret"), From: "+15550100", Client: api.Client(),
 	}
 	m := domain.Message{ID: "dlv_1", To: "+5511912345678", Subject: "Title", Body: "Body"}
 	require.NoError(t, sender.Send(t.Context(), m))
@@ -176,8 +177,10 @@ func TestBrowsersAndAppsGetPushMessages(t *testing.T) {
 	require.NoError(t, err)
 	api := newHook(t, httptest.NewTLSServer)
 	sender := &repository.Push{
-		VAPIDPublic: public, VAPIDPrivate: private, Subject: "mailto:shop@souk.example", Browsers: api.Client(),
-		FCM: &repository.FCM{URL: api.URL, Project: "souk", Client: api.Client()},
+		VAPIDPublic: public, VAPIDPrivate: secrets.Plain(private), Subject: "mailto:shop@souk.example", Browsers: api.Client(),
+		FCM: func() *repository.FCM {
+			return &repository.FCM{URL: api.URL, Project: "souk", Client: api.Client()}
+		},
 	}
 	message := func(d domain.Device) domain.Message {
 		return domain.Message{ID: "dlv_1", Subject: "Title", Body: "Body", Link: "/v1/orders/1", Device: d}

@@ -15,6 +15,7 @@ import (
 	"souk/pkg/migration"
 	"souk/pkg/outbox"
 	"souk/pkg/pgtest"
+	"souk/pkg/secrets"
 )
 
 func TestContractAuthorizesCapturesAndRefunds(t *testing.T) {
@@ -127,7 +128,7 @@ func TestConfigReportsEveryProblem(t *testing.T) {
 	c.Provider = sandbox.Name
 	require.NoError(t, c.Validate())
 	c.Sandbox.WebhookURL = "ftp://x"
-	c.Sandbox.WebhookSecret = "short"
+	c.Sandbox.WebhookSecret = secrets.Plain("short")
 	c.ProviderTimeout = 0
 	err := c.Validate()
 	require.ErrorContains(t, err, "sandbox.webhook_url")

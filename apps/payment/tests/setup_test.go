@@ -23,6 +23,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/moduletest"
 	"souk/pkg/money"
+	"souk/pkg/secrets"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -65,7 +66,7 @@ func newProcess(t testing.TB, pool *pgxpool.Pool, c clock.Clock, webhookURL stri
 	t.Cleanup(transport.CloseIdleConnections)
 	p := &process{timers: &timers{}}
 	p.sandbox = sandbox.New(sandbox.Options{
-		DB: pool, Clock: c, Logger: zap.NewNop(), Secret: secret,
+		DB: pool, Clock: c, Logger: zap.NewNop(), Secret: secrets.Plain(secret),
 		WebhookURL: webhookURL, HTTP: &http.Client{Transport: transport},
 		LostAfter: time.Second, SlowFor: 3 * time.Second, After: p.timers.after,
 	})

@@ -23,6 +23,7 @@ import (
 	"souk/apps/auth/internal/domain"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/secrets"
 )
 
 const (
@@ -37,7 +38,9 @@ var algorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", 
 
 // Options describe the provider.
 type Options struct {
-	Issuer, ClientID, ClientSecret string
+	Issuer, ClientID string
+	// ClientSecret is souk's secret at the provider. Unset: souk is a public client.
+	ClientSecret secrets.Value
 	// Audience is the required audience of access tokens.
 	Audience   string
 	RolesClaim string
@@ -61,6 +64,19 @@ type Provider struct {
 type found struct {
 	party rp.RelyingParty
 	keys  *keySet
+}
+
+// party is a relying party with the client secret of now.
+type party struct {
+	rp.RelyingParty
+	secret secrets.Value
+}
+
+// OAuthConfig returns how souk is known to the provider.
+func (p party) OAuthConfig() *oauth2.Config {
+	c := *p.RelyingParty.OAuthConfig()
+	c.ClientSecret = p.secret.Get()
+	return &c
 }
 
 // New returns the provider. It does not call it yet.
@@ -108,11 +124,11 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	}
 	style := oauth2.AuthStyleInHeader
 	methods := conf.TokenEndpointAuthMethodsSupported
-	if p.o.ClientSecret == "" || len(methods) > 0 && !slices.Contains(methods, oidc.AuthMethodBasic) {
+	if !p.o.ClientSecret.IsSet() || len(methods) > 0 && !slices.Contains(methods, oidc.AuthMethodBasic) {
 		style = oauth2.AuthStyleInParams
 	}
 	keys := newKeySet(conf.JwksURI, p.o.HTTP, p.o.Clock, p.o.Logger)
-	party, err := rp.NewRelyingPartyOIDC(ctx, p.o.Issuer, p.o.ClientID, p.o.ClientSecret, "", p.o.Scopes,
+	relying, err := rp.NewRelyingPartyOIDC(ctx, p.o.Issuer, p.o.ClientID, "", "", p.o.Scopes,
 		rp.WithHTTPClient(p.o.HTTP), rp.WithAuthStyle(style),
 		rp.WithVerifierOpts(rp.WithSupportedSigningAlgorithms(algorithms...), rp.WithIssuedAtOffset(idTokenSkew),
 			rp.WithNonce(func(ctx context.Context) string { nonce, _ := ctx.Value(nonceKey{}).(string); return nonce }),
@@ -120,7 +136,7 @@ func (p *Provider) ask(ctx context.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &found{party: party, keys: keys}, nil
+	return &found{party: party{relying, p.o.ClientSecret}, keys: keys}, nil
 }
 
 // AuthorizeURL returns the URL to which a browser goes to sign in.

@@ -17,12 +17,13 @@ import (
 
 	"souk/apps/notification/internal/domain"
 	"souk/pkg/httpclient"
+	"souk/pkg/secrets"
 )
 
 // Webhook sends messages as JSON to a URL, which passes them on. The header Idempotency-Key has the delivery's ID, so
 // that a message that comes twice can be recognized.
 type Webhook struct {
-	URL    string
+	URL    secrets.Value
 	Client *http.Client
 }
 
@@ -37,7 +38,7 @@ func (w *Webhook) Send(ctx context.Context, m domain.Message) error {
 	if err != nil {
 		return domain.Permanent("webhook: the message cannot be written")
 	}
-	return post(ctx, w.Client, "webhook", w.URL, bytes.NewReader(body), func(r *http.Request) {
+	return post(ctx, w.Client, "webhook", w.URL.Get(), bytes.NewReader(body), func(r *http.Request) {
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Idempotency-Key", m.ID)
 	})
@@ -48,7 +49,8 @@ type Twilio struct {
 	// URL is that of the API.
 	URL string
 	// AccountSID and AuthToken authenticate.
-	AccountSID, AuthToken string
+	AccountSID string
+	AuthToken  secrets.Value
 	// From is the sender's number.
 	From   string
 	Client *http.Client
@@ -62,19 +64,21 @@ func (t *Twilio) Send(ctx context.Context, m domain.Message) error {
 	target := t.URL + "/2010-04-01/Accounts/" + url.PathEscape(t.AccountSID) + "/Messages.json"
 	return post(ctx, t.Client, "twilio", target, strings.NewReader(form.Encode()), func(r *http.Request) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth(t.AccountSID, t.AuthToken)
+		r.SetBasicAuth(t.AccountSID, t.AuthToken.Get())
 	})
 }
 
 // Push sends push messages to browsers (web push, signed by VAPID) and to apps (FCM).
 type Push struct {
 	// VAPIDPublic and VAPIDPrivate are the keys for browsers, and Subject is who sends, as a mailto: or https: address.
-	VAPIDPublic, VAPIDPrivate, Subject string
+	VAPIDPublic  string
+	VAPIDPrivate secrets.Value
+	Subject      string
 	// Browsers is the client for browsers' push services, whose addresses come from users: it needs
 	// a guard, such as [httpclient.PublicOnly].
 	Browsers *http.Client
-	// FCM is nil if apps get none.
-	FCM *FCM
+	// FCM returns the FCM with the key of now. It is nil if apps get none.
+	FCM func() *FCM
 }
 
 // Send sends a push message.
@@ -83,8 +87,8 @@ type Push struct {
 func (p *Push) Send(ctx context.Context, m domain.Message) error {
 	switch {
 	case m.Device.Kind == domain.FCM && p.FCM != nil:
-		return p.FCM.send(ctx, m)
-	case m.Device.Kind != domain.WebPush || p.VAPIDPrivate == "":
+		return p.FCM().send(ctx, m)
+	case m.Device.Kind != domain.WebPush || !p.VAPIDPrivate.IsSet():
 		return domain.Skip("devices of this kind are not served")
 	}
 	payload, err := json.Marshal(map[string]string{
@@ -98,7 +102,7 @@ func (p *Push) Send(ctx context.Context, m domain.Message) error {
 		Endpoint: m.Device.Token, Keys: webpush.Keys{P256dh: m.Device.P256dh, Auth: m.Device.Auth},
 	}, &webpush.Options{
 		HTTPClient: p.Browsers, Subscriber: strings.TrimPrefix(p.Subject, "mailto:"), TTL: dayInSeconds,
-		VAPIDPublicKey: p.VAPIDPublic, VAPIDPrivateKey: p.VAPIDPrivate,
+		VAPIDPublicKey: p.VAPIDPublic, VAPIDPrivateKey: p.VAPIDPrivate.Get(),
 	})
 	if errors.Is(err, httpclient.ErrAddressRefused) {
 		return domain.Gone("webpush: the device's address is not public")

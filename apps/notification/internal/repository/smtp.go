@@ -17,6 +17,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"souk/apps/notification/internal/domain"
+	"souk/pkg/secrets"
 )
 
 // The ways to encrypt a connection to a mail server.
@@ -47,8 +48,8 @@ type SMTP struct {
 	Addr string
 	// TLS is one of TLSModes.
 	TLS string
-	// Username and Password authenticate; empty: no authentication.
-	Username, Password string
+	// Username and Password authenticate; unset: no authentication.
+	Username, Password secrets.Value
 	// FromName and From are the name and the bare address of the sender.
 	FromName, From string
 	// Config configures TLS; nil: the system's certificates.
@@ -206,9 +207,9 @@ func (s *SMTP) client(conn net.Conn) (*mail.Client, error) {
 	default:
 		opts = append(opts, mail.WithTLSPolicy(mail.TLSMandatory))
 	}
-	if s.Username != "" {
-		opts = append(opts, mail.WithSMTPAuth(mail.SMTPAuthPlain), mail.WithUsername(s.Username),
-			mail.WithPassword(s.Password))
+	if s.Username.IsSet() {
+		now := secrets.Read(s.Username, s.Password)
+		opts = append(opts, mail.WithSMTPAuth(mail.SMTPAuthPlain), mail.WithUsername(now[0]), mail.WithPassword(now[1]))
 	}
 	return mail.NewClient(host, append(opts, mail.WithDialContextFunc(dial))...)
 }

@@ -23,6 +23,7 @@ import (
 	"souk/pkg/migration"
 	"souk/pkg/money"
 	"souk/pkg/postgres"
+	"souk/pkg/secrets"
 )
 
 // Name is the provider's name in payments, webhooks and the configuration, and the name of its schema.
@@ -58,8 +59,8 @@ type Options struct {
 	DB     sqlc.DBTX
 	Clock  clock.Clock
 	Logger *zap.Logger
-	// Secret signs webhooks; empty: no webhook is accepted.
-	Secret string
+	// Secret signs webhooks; unset: no webhook is accepted.
+	Secret secrets.Value
 	// WebhookURL is where webhooks are posted; empty: no webhook is sent. HTTP posts them.
 	WebhookURL string
 	HTTP       *http.Client

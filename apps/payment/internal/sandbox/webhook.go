@@ -105,7 +105,8 @@ func (p *Provider) ReadWebhook(body []byte, signature string) ([]domain.Notice, 
 	}
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	sum, hexErr := hex.DecodeString(v1)
-	if p.Secret == "" || err != nil || hexErr != nil || !hmac.Equal(sum, mac(p.Secret, t, body)) {
+	secret := p.Secret.Get()
+	if secret == "" || err != nil || hexErr != nil || !hmac.Equal(sum, mac(secret, t, body)) {
 		return nil, refused
 	}
 	if age := p.Clock.Now().Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
@@ -217,7 +218,7 @@ func (p *Provider) post(ctx context.Context, body []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(SignatureHeader, Sign(p.Secret, p.Clock.Now(), body))
+	req.Header.Set(SignatureHeader, Sign(p.Secret.Get(), p.Clock.Now(), body))
 	res, err := p.HTTP.Do(req)
 	if err != nil {
 		return err

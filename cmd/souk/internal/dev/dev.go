@@ -196,13 +196,13 @@ type run struct {
 
 // settings returns the configuration of souk dev's processes. SOUK_… variables override it.
 func (d *run) settings() map[string]any {
-	s, secrets := d.stack, d.home.secrets
+	s, own := d.stack, d.home.secrets
 	settings := map[string]any{
 		"telemetry": map[string]any{"endpoint": s.control.url, "sample_ratio": 0.01, "batch_delay": "100ms"},
 		"postgres":  map[string]any{"urls": s.databases(), "max_conns": 16},
 		"redis":     s.redisSettings(),
 		"nats":      map[string]any{"url": s.nats.Address()},
-		"identity":  map[string]any{"seed": secrets.Identity},
+		"identity":  map[string]any{"seed": own.Identity},
 		"rpc":       map[string]any{"transport": d.o.Transport},
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,
@@ -225,7 +225,7 @@ func (d *run) settings() map[string]any {
 			"issuer":    s.oidc.Issuer(),
 			"client_id": oidcserver.ClientID,
 			"audience":  oidcserver.Audience,
-			"key":       secrets.Auth,
+			"key":       own.Auth,
 		},
 		"notification": map[string]any{
 			"smtp_addr": s.mail.Addr(), "concurrency": 16, "public_url": d.address.public,
@@ -237,7 +237,7 @@ func (d *run) settings() map[string]any {
 		"payment": map[string]any{
 			"provider": "sandbox",
 			"sandbox": map[string]any{
-				"webhook_secret": secrets.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox",
+				"webhook_secret": own.Webhook, "webhook_url": d.address.public + "/v1/webhooks/payments/sandbox",
 			},
 		},
 	}
@@ -308,6 +308,10 @@ func (d *run) ready(ctx context.Context, admin string) error {
 	if err := tree.Decode("documents", &documents); err != nil {
 		return err
 	}
+	passwords := map[string]string{}
+	for service, password := range documents.Passwords {
+		passwords[service] = password.Get()
+	}
 	state := &State{
 		PID:       os.Getpid(),
 		URL:       d.address.public,
@@ -319,7 +323,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 		NATS:      NATSAccess{URL: s.nats.Address(), OperatorKey: operatorKey},
 		Redis:     s.redis.Addr(),
 		Databases: s.operatorDatabases(),
-		Documents: documents,
+		Documents: DocumentsAccess{URL: documents.URL.Get(), Passwords: passwords},
 	}
 	if s.pki != nil {
 		files := s.pki.Config(natsauth.Operator)

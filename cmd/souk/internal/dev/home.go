@@ -18,22 +18,22 @@ import (
 type home struct {
 	dir     string
 	lock    *devstack.DirLock
-	secrets secrets
+	secrets ownSecrets
 	// ephemeral reports whether close removes the directory's content.
 	ephemeral bool
 	// made reports whether this run created the directory. Then close removes an ephemeral directory itself, too.
 	made bool
 }
 
-// secrets are generated once and stored, so that sessions, tokens and signatures survive a restart.
-type secrets struct {
+// ownSecrets are generated once and stored, so that sessions, tokens and signatures survive a restart.
+type ownSecrets struct {
 	Identity  string `json:"identity"`
 	Auth      string `json:"auth"`
 	OIDCAdmin string `json:"oidcAdmin"`
 	Webhook   string `json:"webhook"`
 }
 
-func (s *secrets) fields() map[string]*string {
+func (s *ownSecrets) fields() map[string]*string {
 	return map[string]*string{
 		"identity":  &s.Identity,
 		"auth":      &s.Auth,
@@ -43,16 +43,16 @@ func (s *secrets) fields() map[string]*string {
 }
 
 // identity returns the seed of all keys of services.
-func (s *secrets) identity() ([]byte, error) { return base64.StdEncoding.DecodeString(s.Identity) }
+func (s *ownSecrets) identity() ([]byte, error) { return base64.StdEncoding.DecodeString(s.Identity) }
 
 // operatorKey returns the key with which commands connect to NATS, in base64.
-func (s *secrets) operatorKey() (string, error) {
+func (s *ownSecrets) operatorKey() (string, error) {
 	seed, err := s.identity()
 	return base64.StdEncoding.EncodeToString(identity.DeriveKey(seed, natsauth.Operator).Seed()), err
 }
 
 // natsKeys returns the keys of the auth callout.
-func (s *secrets) natsKeys() (natsauth.Keys, error) {
+func (s *ownSecrets) natsKeys() (natsauth.Keys, error) {
 	seed, err := s.identity()
 	if err != nil {
 		return natsauth.Keys{}, err

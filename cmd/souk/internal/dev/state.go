@@ -13,6 +13,7 @@ import (
 
 	"souk/pkg/devstack"
 	"souk/pkg/module"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 )
 
@@ -30,9 +31,20 @@ type State struct {
 	Redis     string            `json:"redis"`
 	Databases map[string]string `json:"databases"` // URL by service
 	// Documents says where the documents are, which SOUK_DOCUMENTS_URL sets.
-	Documents module.DocumentsConfig `json:"documents"`
+	Documents DocumentsAccess `json:"documents"`
 	// TLS are the files of the commands of operators. Nil: there is no TLS.
 	TLS *tlsconf.Config `json:"tls,omitempty"`
+}
+
+// DocumentsAccess says how to connect to MongoDB. Without a URL, documents are in PostgreSQL.
+type DocumentsAccess struct {
+	URL       string            `json:"url"`
+	Passwords map[string]string `json:"passwords"` // by service
+}
+
+// Config returns the configuration that has it.
+func (a DocumentsAccess) Config() module.DocumentsConfig {
+	return module.DocumentsConfig{URL: secrets.Plain(a.URL), Passwords: secrets.PlainMap(a.Passwords)}
 }
 
 // NATSAccess says how to connect to the NATS of souk dev.

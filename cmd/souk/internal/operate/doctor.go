@@ -133,7 +133,7 @@ func examineDatabase(ctx context.Context, s *Souk, m module.Module) []diagnosis 
 	if m.Tables.Outbox {
 		list = append(list, examineOutbox(ctx, m.Name, pool))
 	}
-	if m.Documents && s.documents.URL != "" {
+	if m.Documents && s.documents.URL.IsSet() {
 		list = append(list, examineDocuments(ctx, s, m.Name, pool))
 	}
 	if m.Tables.Saga {

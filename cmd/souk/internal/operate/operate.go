@@ -25,6 +25,7 @@ import (
 	"souk/pkg/natsauth"
 	"souk/pkg/postgres"
 	"souk/pkg/redisx"
+	"souk/pkg/secrets"
 )
 
 const (
@@ -81,11 +82,13 @@ func Open(src Source) (*Souk, error) {
 	s := &Souk{
 		state:     state,
 		modules:   src.Modules,
-		postgres:  module.PostgresConfig{URLs: state.Databases},
-		documents: state.Documents,
-		nats:      module.NATSConfig{URL: state.NATS.URL},
-		identity:  module.IdentityConfig{Keys: map[string]string{natsauth.Operator: state.NATS.OperatorKey}},
-		redis:     redisx.Default(),
+		postgres:  module.PostgresConfig{URLs: secrets.PlainMap(state.Databases)},
+		documents: state.Documents.Config(),
+		nats:      module.NATSConfig{URL: secrets.Plain(state.NATS.URL)},
+		identity: module.IdentityConfig{
+			Keys: map[string]secrets.Value{natsauth.Operator: secrets.Plain(state.NATS.OperatorKey)},
+		},
+		redis: redisx.Default(),
 	}
 	s.redis.Addr = state.Redis
 	if state.TLS != nil {
@@ -148,16 +151,17 @@ func (s *Souk) openAll(
 
 // connectNATS connects to NATS. The caller closes the connection.
 func (s *Souk) connectNATS() (*nats.Conn, error) {
-	if s.nats.URL == "" {
+	url := s.nats.URL.Get()
+	if url == "" {
 		return nil, settings.ErrNoNATS
 	}
 	opts, err := s.nats.Options(s.identity, zap.NewNop(), natsauth.Operator)
 	if err != nil {
 		return nil, errors.Join(s.identityErr, err)
 	}
-	nc, err := nats.Connect(s.nats.URL, append(opts, nats.Name("souk command"), nats.Timeout(connectTimeout))...)
+	nc, err := nats.Connect(url, append(opts, nats.Name("souk command"), nats.Timeout(connectTimeout))...)
 	if err != nil {
-		return nil, fmt.Errorf("NATS can't be reached at %s: %w", withoutPasswords(s.nats.URL), err)
+		return nil, fmt.Errorf("NATS can't be reached at %s: %w", withoutPasswords(url), err)
 	}
 	return nc, nil
 }

@@ -41,6 +41,7 @@ import (
 	"souk/pkg/postgres"
 	"souk/pkg/redistest"
 	"souk/pkg/saga"
+	"souk/pkg/secrets"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -384,7 +385,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	shown := withoutPasswords("nats://souk:s%2Fecret@a:4222,nats://b:4222")
 	require.Equal(t, "nats://souk:xxxxx@a:4222, nats://b:4222", shown)
 	require.NotContains(t, withoutPasswords("nats://souk:se cret\x7f@a"), "cret")
-	_, err := (&Souk{nats: module.NATSConfig{URL: "nats://souk:secret@127.0.0.1:1"}}).connectNATS()
+	_, err := (&Souk{nats: module.NATSConfig{URL: secrets.Plain("nats://souk:secret@127.0.0.1:1")}}).connectNATS()
 	require.ErrorContains(t, err, "NATS can't be reached at nats://souk:xxxxx@127.0.0.1:1")
 }
 

@@ -60,7 +60,7 @@ func (s *Souk) verifyAll(ctx context.Context, o VerifyOptions) (verify.Report, e
 		Sagas:   subset(pools, sagas), Outboxes: subset(pools, outboxes), Pools: pools, RecheckDelay: o.Settle,
 		Own: own,
 	}
-	if s.documents.URL != "" {
+	if s.documents.URL.IsSet() {
 		fmt.Fprintf(
 			o.Warnings,
 			"documents are in MongoDB: the invariants of those of %s are not checked, nor whether the "+

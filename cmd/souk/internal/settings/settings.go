@@ -10,6 +10,7 @@ import (
 	"souk/pkg/logging"
 	"souk/pkg/module"
 	"souk/pkg/redisx"
+	"souk/pkg/secrets"
 	"souk/pkg/telemetry"
 )
 
@@ -53,6 +54,7 @@ func Check(tree *config.Tree, selected []module.Module) error {
 		{Name: "admin", Into: &module.AdminConfig{}},
 		{Name: "rpc", Into: &transport},
 		{Name: "identity", Into: new(module.DefaultIdentity())},
+		{Name: "vault", Into: new(secrets.DefaultVault())},
 		{Name: "documents", Into: &module.DocumentsConfig{}},
 		{Name: "postgres", Into: &postgresSettings{PostgresConfig: module.DefaultPostgres(), of: selected}},
 	}
@@ -126,7 +128,7 @@ type natsSettings struct {
 }
 
 func (c *natsSettings) Validate() error {
-	if c.needed() && c.URL == "" {
+	if c.needed() && !c.URL.IsSet() {
 		return ErrNoNATS
 	}
 	return c.NATSConfig.Validate()
