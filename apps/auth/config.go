@@ -24,7 +24,7 @@ type Config struct {
 	ClientSecret secrets.Value `yaml:"client_secret"`
 	// Audience is the required audience of access tokens. Default empty: ClientID.
 	Audience string `yaml:"audience"`
-	// RolesClaim names the claim with a user's roles (customer, seller, operator). Default "roles". Zitadel's
+	// RolesClaim names the claim with a user's roles (see package permission). Default "roles". Zitadel's
 	// urn:zitadel:iam:org:project:roles is always read as well.
 	RolesClaim string `yaml:"roles_claim"`
 	// Scopes are requested at sign-in. Default openid, profile, email. openid is required.
@@ -44,8 +44,9 @@ type SessionConfig struct {
 	// Idle is the lifetime without a request. Default 7 days; less than 2 min is refused, because uses are
 	// recorded once a minute.
 	Idle time.Duration `yaml:"idle"`
-	// Operator is Absolute for operators. Default 12 h; 0 is refused. A session keeps the roles of its
-	// sign-in, so this is how long a former operator may keep the role.
+	// Operator is Absolute for people with a role of the marketplace: support, operator, auditor, admin. Default
+	// 12 h; 0 is refused. A session keeps the roles of its sign-in, so this is how long a former operator may keep
+	// the role.
 	Operator time.Duration `yaml:"operator"`
 }
 

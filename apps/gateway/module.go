@@ -22,6 +22,7 @@ var Module = module.Module{
 	Name:   "gateway",
 	Config: func() any { return new(Default()) },
 	Redis:  func(any) bool { return true },
+	NATS:   true, // for events of changed settings
 	Build:  build,
 }
 
@@ -46,6 +47,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings, err := p.Settings(nil)
+	if err != nil {
+		return nil, err
+	}
 	counters, err := middleware.NewMetrics(p.Metrics())
 	if err != nil {
 		return nil, err
@@ -64,7 +69,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
-		schemas: p.CheckSchemas, streams: make(chan struct{}),
+		schemas: p.CheckSchemas, streams: make(chan struct{}), settings: settings,
 	}
 	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
 	handler, err := rest.New(ctx, rest.Deps{
@@ -89,6 +94,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		MaxBody:        cfg.MaxBody,
 		Timeout:        cfg.Timeout,
 		Ready:          s.takesTraffic,
+		Permissions:    permissionsOf(settings),
 		Stopping:       s.streams,
 	})
 	if err != nil {

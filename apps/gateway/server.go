@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"souk/pkg/errs"
+	"souk/pkg/setting"
 )
 
 const (
@@ -32,6 +34,7 @@ type server struct {
 	redis    func(context.Context) error
 	schemas  func(context.Context) error // checks the databases of all services of this process
 	backends *backends
+	settings *setting.Client
 	stopping atomic.Bool
 	closing  atomic.Bool // answers close their connections
 	// streams is closed when streams end.
@@ -46,11 +49,24 @@ type server struct {
 //   - Each answer on an open connection says that the connection is closed after it.
 //   - Idle connections are closed, and requests in flight are waited for.
 func (s *server) Run(ctx context.Context) error {
+	// The last requests need the settings, too.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var settings sync.WaitGroup
+	defer settings.Wait()
+	defer stop()
+	unread := make(chan error, 1)
+	settings.Go(func() {
+		if err := s.settings.Run(background); background.Err() == nil {
+			unread <- err
+		}
+	})
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-failed:
 		return err
+	case err := <-unread:
+		return errors.Join(err, s.http.Close())
 	case <-ctx.Done():
 	}
 	s.stopping.Store(true)
@@ -115,6 +131,9 @@ func (s *server) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := s.redis(ctx); err != nil {
+		return err
+	}
+	if err := s.settings.Ready(ctx); err != nil {
 		return err
 	}
 	return s.backends.check(ctx)

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net/mail"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"souk/apps/natsauth"
 	"souk/cmd/souk/internal/operate"
 	"souk/cmd/souk/internal/settings"
+	"souk/pkg/permission"
 )
 
 func servicesCommand(data *dataFlag) *cobra.Command {
@@ -120,7 +123,7 @@ func migrateCommand(data *dataFlag) *cobra.Command {
 func tokenCommand(data *dataFlag) *cobra.Command {
 	var email, role, shop string
 	cmd := &cobra.Command{
-		Use:   "token --email EMAIL [--role customer|seller|operator] [--shop HANDLE]",
+		Use:   "token --email EMAIL [--role ROLE] [--shop HANDLE]",
 		Short: "Print a bearer token of the running souk dev",
 		Long: `Print a bearer token from the OpenID provider of the running souk dev. The user is created on first use. With
 --shop the user becomes an owner of that shop, which is created if it is missing. The token stands alone on standard output.`,
@@ -132,13 +135,14 @@ func tokenCommand(data *dataFlag) *cobra.Command {
 			if _, err := mail.ParseAddress(email); err != nil {
 				return fmt.Errorf("--email %q is not an e-mail address", email)
 			}
-			roles := map[string][]string{
-				"customer": {"customer"}, "seller": {"customer", "seller"}, "operator": {"customer", "operator"},
-			}[role]
-			if roles == nil {
-				return fmt.Errorf("--role is customer, seller or operator, not %q", role)
+			if !slices.Contains(permission.Roles(), role) {
+				return fmt.Errorf("--role is one of %s, not %q", strings.Join(permission.Roles(), ", "), role)
 			}
-			if shop != "" && role == "customer" {
+			roles := []string{permission.RoleCustomer, role}
+			if role == permission.RoleCustomer {
+				roles = roles[:1]
+			}
+			if shop != "" && role != permission.RoleSeller && role != permission.RoleOperator {
 				return fmt.Errorf("--shop goes with --role seller or operator")
 			}
 			state, err := data.running()
@@ -154,7 +158,7 @@ func tokenCommand(data *dataFlag) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&email, "email", "", "the user's e-mail address (required)")
-	cmd.Flags().StringVar(&role, "role", "customer", "customer, seller or operator")
+	cmd.Flags().StringVar(&role, "role", "customer", strings.Join(permission.Roles(), ", "))
 	cmd.Flags().StringVar(&shop, "shop", "", "handle of a shop that the user becomes an owner of")
 	return cmd
 }

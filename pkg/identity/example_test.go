@@ -17,13 +17,13 @@ func Example() {
 	}, clock.System{})
 
 	const method = "/souk.order.v1.OrderService/GetOrder"
-	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
+	user := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Permissions: []string{"order.read"}}
 	token, _, err := signer.Sign(user, method)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	actor, err := verifier.Verify(token, method)
-	fmt.Println(actor.ID, actor.IsOperator(), err)
+	fmt.Println(actor.ID, actor.Can("order.read"), err)
 	// Output: usr_1 true <nil>
 }

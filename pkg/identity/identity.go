@@ -21,21 +21,26 @@ const (
 	KindGuest     Kind = "guest"
 	KindUser      Kind = "user"
 	KindService   Kind = "service"
+	// KindKey is an API key, with which a shop's own system calls.
+	KindKey Kind = "key"
 )
-
-// RoleOperator is the role of users who run the marketplace.
-const RoleOperator = "operator"
 
 // Gateway is the only issuer that may assert actors other than itself.
 const Gateway = "gateway"
 
-// Actor is the user, guest or service on whose behalf a call is made. Roles is shared and must not be modified.
+// Actor is the user, guest, API key or service on whose behalf a call is made. Its slices are shared and must not be
+// modified.
 type Actor struct {
 	Kind Kind
-	// ID is "usr_…" for a user, "gst_…" for a guest, the name of a service, or empty.
+	// ID is "usr_…" for a user, "gst_…" for a guest, "key_…" for an API key, the name of a service, or empty.
 	ID string
-	// Roles of a user, e.g. "operator".
+	// Roles of a user by the sign-in provider, e.g. "operator". What they allow is in Permissions.
 	Roles []string
+	// Permissions are what a user may do in the whole marketplace, and what an API key may do in its shop. See package
+	// permission.
+	Permissions []string
+	// ShopID is the shop of an API key.
+	ShopID string
 }
 
 // Anonymous returns an actor without an identity.
@@ -44,8 +49,15 @@ func Anonymous() Actor { return Actor{Kind: KindAnonymous} }
 // Service returns the actor for a service that calls on its own behalf.
 func Service(name string) Actor { return Actor{Kind: KindService, ID: name} }
 
-// HasRole reports whether the actor is a user with the role.
-func (a Actor) HasRole(role string) bool { return a.IsUser() && slices.Contains(a.Roles, role) }
+// Can reports whether the actor is a user who has the permission in the whole marketplace.
+func (a Actor) Can(permission string) bool {
+	return a.IsUser() && slices.Contains(a.Permissions, permission)
+}
+
+// KeyCan reports whether the actor is an API key that has the permission in its shop.
+func (a Actor) KeyCan(permission string) bool {
+	return a.IsKey() && slices.Contains(a.Permissions, permission)
+}
 
 // IsUser reports whether the actor is a signed-in user.
 func (a Actor) IsUser() bool { return a.Kind == KindUser }
@@ -56,8 +68,8 @@ func (a Actor) IsGuest() bool { return a.Kind == KindGuest }
 // IsService reports whether the actor is a service that calls on its own behalf.
 func (a Actor) IsService() bool { return a.Kind == KindService }
 
-// IsOperator reports whether the actor is a user who runs the marketplace.
-func (a Actor) IsOperator() bool { return a.HasRole(RoleOperator) }
+// IsKey reports whether the actor is an API key of a shop.
+func (a Actor) IsKey() bool { return a.Kind == KindKey }
 
 type (
 	actorKey struct{}

@@ -28,14 +28,17 @@ const (
 )
 
 type claims struct {
-	Issuer   string   `json:"iss"`
-	Subject  string   `json:"sub,omitempty"`
-	Kind     Kind     `json:"kind"`
-	Roles    []string `json:"roles,omitempty"`
-	Audience string   `json:"aud"`
-	Method   string   `json:"mth"`
-	IssuedAt int64    `json:"iat"`
-	Expires  int64    `json:"exp"`
+	Issuer  string   `json:"iss"`
+	Subject string   `json:"sub,omitempty"`
+	Kind    Kind     `json:"kind"`
+	Roles   []string `json:"roles,omitempty"`
+	// Permissions and ShopID are those of the Actor.
+	Permissions []string `json:"perms,omitempty"`
+	ShopID      string   `json:"shop,omitempty"`
+	Audience    string   `json:"aud"`
+	Method      string   `json:"mth"`
+	IssuedAt    int64    `json:"iat"`
+	Expires     int64    `json:"exp"`
 }
 
 // DeriveKey derives a service's signing key, with HKDF-SHA256, from the seed that all services of an installation
@@ -92,6 +95,9 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	if len(a.Roles) > 0 {
 		key += "\x00" + strings.Join(a.Roles, "\x00")
 	}
+	if len(a.Permissions) > 0 || a.ShopID != "" { // \x01, so that no role is taken for a permission
+		key += "\x01" + a.ShopID + "\x00" + strings.Join(a.Permissions, "\x00")
+	}
 	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) &&
 		!t.expires.After(now.Add(s.ttl)) { // otherwise the clock was set back
 		return t.token, t.expires, nil
@@ -101,7 +107,7 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	}
 	expires = now.Add(s.ttl).Truncate(time.Second)
 	c := claims{
-		Issuer: s.issuer, Subject: a.ID, Kind: a.Kind, Roles: a.Roles,
+		Issuer: s.issuer, Subject: a.ID, Kind: a.Kind, Roles: a.Roles, Permissions: a.Permissions, ShopID: a.ShopID,
 		Audience: audience, Method: method, IssuedAt: now.Unix(), Expires: expires.Unix(),
 	}
 	payload, err := json.Marshal(c)
@@ -137,7 +143,7 @@ type Assertion struct {
 // Assert returns an assertion that a is the actor. It is valid for 5 minutes. Tokens that are made from it live as long
 // as all others.
 func (s *Signer) Assert(a Actor) *Assertion {
-	a.Roles = slices.Clip(a.Roles)
+	a.Roles, a.Permissions = slices.Clip(a.Roles), slices.Clip(a.Permissions)
 	return &Assertion{signer: s, actor: a, issued: s.clock.Now()}
 }
 
@@ -227,6 +233,7 @@ func (v *Verifier) VerifyAssertion(a *Assertion, method string) (Actor, error) {
 	}
 	c := claims{
 		Issuer: s.issuer, Subject: a.actor.ID, Kind: a.actor.Kind, Roles: a.actor.Roles,
+		Permissions: a.actor.Permissions, ShopID: a.actor.ShopID,
 		Audience: audience, IssuedAt: a.issued.Unix(), Expires: a.issued.Add(assertionTTL).Unix(),
 	}
 	if err := check(c, v.clock.Now()); err != nil {
@@ -240,7 +247,13 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 	if err := check(c, now); err != nil {
 		return Actor{}, err
 	}
-	actor := Actor{Kind: c.Kind, ID: c.Subject, Roles: slices.Clip(c.Roles)}
+	actor := Actor{
+		Kind:        c.Kind,
+		ID:          c.Subject,
+		Roles:       slices.Clip(c.Roles),
+		Permissions: slices.Clip(c.Permissions),
+		ShopID:      c.ShopID,
+	}
 	expires := time.Unix(c.Expires, 0)
 	v.cache.put(digest, verified{actor: actor, method: c.Method, expires: expires},
 		func(k verified) bool { return !now.Before(k.expires) })
@@ -292,15 +305,21 @@ func (v *Verifier) parse(token string) (claims, error) {
 
 // mayAssert reports whether the issuer of the claims may assert their subject.
 func mayAssert(c claims) bool {
+	grants := len(c.Roles) > 0 || len(c.Permissions) > 0
+	if (c.ShopID != "") != (c.Kind == KindKey) {
+		return false
+	}
 	switch c.Kind {
 	case KindService:
-		return c.Subject == c.Issuer && len(c.Roles) == 0
+		return c.Subject == c.Issuer && !grants
 	case KindUser:
 		return c.Issuer == Gateway && c.Subject != ""
-	case KindGuest:
+	case KindKey:
 		return c.Issuer == Gateway && c.Subject != "" && len(c.Roles) == 0
+	case KindGuest:
+		return c.Issuer == Gateway && c.Subject != "" && !grants
 	case KindAnonymous:
-		return c.Issuer == Gateway && c.Subject == "" && len(c.Roles) == 0
+		return c.Issuer == Gateway && c.Subject == "" && !grants
 	default:
 		return false
 	}

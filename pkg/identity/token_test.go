@@ -62,6 +62,9 @@ func TestVerifyReturnsTheSignedActor(t *testing.T) {
 		identity.Anonymous(),
 		{Kind: identity.KindGuest, ID: "gst_1"},
 		{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"customer", "operator"}},
+		{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"customer", "operator"}, Permissions: []string{"order.read"}},
+		{Kind: identity.KindKey, ID: "key_1", ShopID: "shp_1", Permissions: []string{"order.read"}},
+		{Kind: identity.KindKey, ID: "key_1", ShopID: "shp_2", Permissions: []string{"order.read"}},
 		identity.Service(identity.Gateway),
 	} {
 		token := k.sign(t, identity.Gateway, a)
@@ -91,6 +94,13 @@ func TestOnlyTheGatewayAssertsOthers(t *testing.T) {
 		{identity.Gateway, identity.Service("order")},
 		{identity.Gateway, identity.Actor{Kind: identity.KindUser}},
 		{identity.Gateway, identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Roles: []string{"operator"}}},
+		{"order", identity.Actor{Kind: identity.KindService, ID: "order", Permissions: []string{"order.read"}}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindGuest, ID: "gst_1", Permissions: []string{"order.read"}}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindAnonymous, Permissions: []string{"order.read"}}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindUser, ID: "usr_1", ShopID: "shp_1"}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindKey, ID: "key_1"}},
+		{identity.Gateway, identity.Actor{Kind: identity.KindKey, ID: "key_1", ShopID: "shp_1", Roles: []string{"operator"}}},
+		{"order", identity.Actor{Kind: identity.KindKey, ID: "key_1", ShopID: "shp_1"}},
 		{identity.Gateway, identity.Actor{Kind: "root", ID: "usr_1"}},
 	} {
 		_, err := k.verifier.Verify(k.sign(t, c.issuer, c.actor), method)
@@ -360,11 +370,15 @@ func TestConcurrentSignAndVerify(t *testing.T) {
 func TestActorOfContext(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, identity.Anonymous(), identity.FromContext(t.Context()))
-	operator := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}}
+	operator := identity.Actor{Kind: identity.KindUser, ID: "usr_1", Permissions: []string{"order.read"}}
 	ctx := identity.NewContext(t.Context(), operator)
 	got := identity.FromContext(ctx)
-	require.True(t, got.IsOperator() && got.IsUser() && !got.IsGuest() && !got.IsService())
-	require.False(t, identity.Actor{Kind: identity.KindService, ID: "order", Roles: []string{"operator"}}.IsOperator())
+	require.True(t, got.Can("order.read") && got.IsUser() && !got.IsGuest() && !got.IsService() && !got.IsKey())
+	require.False(t, got.Can("order.cancel") || got.KeyCan("order.read"))
+	key := identity.Actor{Kind: identity.KindKey, ID: "key_1", ShopID: "shp_1", Permissions: []string{"order.read"}}
+	require.True(t, key.KeyCan("order.read") && key.IsKey() && !key.IsUser())
+	require.False(t, key.Can("order.read"), "a key has its permissions in its shop only")
+	require.False(t, key.KeyCan("order.cancel"))
 	require.Empty(t, identity.TokenFrom(ctx))
 	ctx = identity.WithToken(ctx, "t")
 	require.Equal(t, "t", identity.TokenFrom(ctx))

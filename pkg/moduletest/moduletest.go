@@ -45,6 +45,7 @@ import (
 	"souk/pkg/module"
 	"souk/pkg/natstest"
 	"souk/pkg/outbox"
+	"souk/pkg/permission"
 	"souk/pkg/pgtest"
 	"souk/pkg/postgres"
 	"souk/pkg/redistest"
@@ -59,7 +60,8 @@ const gateway = "gateway"
 type Service struct {
 	// Pool is on the service's database. It is nil if the service has none.
 	Pool *pgxpool.Pool
-	// NATS is connected to the service's NATS server. It is nil if the service has neither an outbox nor [OverNATS].
+	// NATS is connected to the service's NATS server. It is nil if the service needs none and there is no
+	// [OverNATS].
 	NATS *nats.Conn
 
 	t        testing.TB
@@ -159,7 +161,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 		}
 		s.openPool(url)
 	}
-	if m.Tables.Outbox || s.tree["rpc"] != nil {
+	if m.Tables.Outbox || m.NATS || s.tree["rpc"] != nil {
 		server := natstest.Server(t)
 		s.tree["nats"] = map[string]any{"url": server.URL()}
 		s.NATS = natstest.Connect(t, server)
@@ -292,10 +294,17 @@ func (s *Service) As(a identity.Actor) context.Context {
 	return identity.WithAssertion(s.t.Context(), s.signer.Assert(a))
 }
 
-// AsUser is [Service.As] for a signed-in user with roles.
+// AsUser is [Service.As] for a signed-in user with roles, which have their default permissions.
 func (s *Service) AsUser(userID string, roles ...string) context.Context {
 	s.t.Helper()
-	return s.As(identity.Actor{Kind: identity.KindUser, ID: userID, Roles: roles})
+	return s.As(User(userID, roles...))
+}
+
+// User returns a signed-in user with roles, which have their default permissions.
+func User(userID string, roles ...string) identity.Actor {
+	return identity.Actor{
+		Kind: identity.KindUser, ID: userID, Roles: roles, Permissions: permission.Sets(nil).Of(roles),
+	}
 }
 
 // Events returns the subjects of the events that the service has appended for an aggregate, in order.

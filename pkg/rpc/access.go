@@ -8,6 +8,7 @@ import (
 	optionsv1 "souk/gen/go/souk/options/v1"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/permission"
 )
 
 // checkOption validates a method's access option.
@@ -15,12 +16,30 @@ func checkOption(m Method) error {
 	switch level := m.Access.GetLevel(); {
 	case level == optionsv1.Level_LEVEL_UNSPECIFIED:
 		return fmt.Errorf("%s has no option (souk.options.v1.access): say who may call it", m.FullMethod)
-	case level == optionsv1.Level_LEVEL_ROLE && len(m.Access.GetRoles()) == 0:
-		return fmt.Errorf("%s asks for a role and names none", m.FullMethod)
+	case asks(level) && m.Access.GetPermission() == "":
+		return fmt.Errorf("%s asks for a permission and names none", m.FullMethod)
+	case m.Access.GetPermission() != "" && !permission.Known(m.Access.GetPermission()):
+		return fmt.Errorf("%s asks for an unknown permission %q: package permission lists them", m.FullMethod,
+			m.Access.GetPermission())
 	case optionsv1.Level_name[int32(level)] == "":
 		return fmt.Errorf("%s has an unknown access level %d", m.FullMethod, level)
 	}
 	return nil
+}
+
+// asks reports whether methods of the level ask for a permission.
+func asks(level optionsv1.Level) bool {
+	return level == optionsv1.Level_LEVEL_PERMISSION || level == optionsv1.Level_LEVEL_SHOP_PERMISSION
+}
+
+// Permission returns the permission that the contract of the method names that is being served; "": none.
+func Permission(ctx context.Context) string { return callFrom(ctx).permission }
+
+// Permitted reports whether the caller has the permission of the method that is being served in the whole marketplace.
+// It is false for a method without one.
+func Permitted(ctx context.Context) bool {
+	name := Permission(ctx)
+	return name != "" && identity.FromContext(ctx).Can(name)
 }
 
 // Admit returns nil if the actor may call a method with the access option. A [Server] checks this itself; a gateway
@@ -42,8 +61,15 @@ func Admit(access *optionsv1.Access, a identity.Actor) error {
 		if a.IsGuest() {
 			return errs.New(errs.Unauthenticated, "sign in first")
 		}
-	case optionsv1.Level_LEVEL_ROLE:
-		if slices.ContainsFunc(access.GetRoles(), a.HasRole) {
+	case optionsv1.Level_LEVEL_PERMISSION:
+		if a.Can(access.GetPermission()) {
+			return nil
+		}
+		if a.IsGuest() {
+			return errs.New(errs.Unauthenticated, "sign in first")
+		}
+	case optionsv1.Level_LEVEL_SHOP_PERMISSION: // of a user, package membership decides
+		if a.IsUser() || a.KeyCan(access.GetPermission()) {
 			return nil
 		}
 		if a.IsGuest() {
@@ -56,6 +82,9 @@ func Admit(access *optionsv1.Access, a identity.Actor) error {
 	}
 	if a.Kind == identity.KindAnonymous {
 		return errs.New(errs.Unauthenticated, "sign in first")
+	}
+	if asks(access.GetLevel()) {
+		return errs.New(errs.Forbidden, "this needs the permission %s", access.GetPermission())
 	}
 	return errs.New(errs.Forbidden, "you may not do that")
 }

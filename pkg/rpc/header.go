@@ -47,6 +47,8 @@ type call struct {
 	idempotencyKey string
 	// incoming is set if the key came with the call that is being served.
 	incoming bool
+	// permission is the one that the contract of the served method names.
+	permission string
 }
 
 func callFrom(ctx context.Context) call {

@@ -196,8 +196,16 @@ func (s *Server) handle(
 		return nil, err
 	}
 	defer release()
-	ctx = context.WithValue(ctx, callKey{},
-		call{requestID: h.RequestID, idempotencyKey: h.IdempotencyKey, incoming: true})
+	ctx = context.WithValue(
+		ctx,
+		callKey{},
+		call{
+			requestID:      h.RequestID,
+			idempotencyKey: h.IdempotencyKey,
+			incoming:       true,
+			permission:     m.Access.GetPermission(),
+		},
+	)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}

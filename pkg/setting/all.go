@@ -1,8 +1,37 @@
 package setting
 
-import "time"
+import (
+	"time"
+
+	"souk/pkg/permission"
+)
 
 const day = 24 * time.Hour
+
+// The settings of access, which every gateway applies: what roles may do, and what needs a second operator.
+var (
+	AccessRoleAuditor  = accessRole(permission.RoleAuditor)
+	AccessRoleOperator = accessRole(permission.RoleOperator)
+	AccessRoleSupport  = accessRole(permission.RoleSupport)
+)
+
+// AccessRoles returns the settings with the permissions of roles, by role.
+func AccessRoles() map[string]Setting[[]string] {
+	return map[string]Setting[[]string]{
+		permission.RoleAuditor:  AccessRoleAuditor,
+		permission.RoleOperator: AccessRoleOperator,
+		permission.RoleSupport:  AccessRoleSupport,
+	}
+}
+
+func accessRole(role string) Setting[[]string] {
+	return permissions(Definition{
+		Key:         "access.role." + role,
+		Description: "What people with the role " + role + " may do in the whole marketplace: permissions.",
+		Permission:  permission.AccessManage,
+		Grants:      true,
+	}, permission.Default(role))
+}
 
 // CartAbandonedAfter is a setting of the cart service.
 var CartAbandonedAfter = duration(Definition{
@@ -117,6 +146,9 @@ var (
 // All returns every system setting, sorted by key.
 func All() []Definition {
 	return []Definition{
+		AccessRoleAuditor.Definition,
+		AccessRoleOperator.Definition,
+		AccessRoleSupport.Definition,
 		CartAbandonedAfter.Definition,
 		CommentHoldLinks.Definition,
 		CommentHoldRepeatedFrom.Definition,

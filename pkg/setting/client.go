@@ -206,7 +206,7 @@ func (c *Client) apply(snapshot *settingsv1.GetSnapshotResponse) {
 		if !ok {
 			continue // of a newer version of souk
 		}
-		value, err := d.Normalize(v.AsInterface())
+		value, err := d.Accept(v.AsInterface())
 		if err != nil {
 			c.Logger.Warn("a setting has an invalid value; its default applies", zap.String("key", key), zap.Error(err))
 			continue

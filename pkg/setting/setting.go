@@ -31,6 +31,7 @@ import (
 
 	"souk/pkg/errs"
 	"souk/pkg/money"
+	"souk/pkg/permission"
 )
 
 // Kind is what a setting's values look like in JSON.
@@ -56,8 +57,14 @@ type Definition struct {
 	Public bool
 	// Default is the value that applies if neither an operator nor the service's configuration says otherwise, as JSON.
 	Default any
+	// Permission is what a caller needs to change it, beside settings.write; empty: nothing.
+	Permission string
+	// Grants: the values are permissions. A caller gives only those that the caller has.
+	Grants bool
 	// normalize checks a value, as encoding/json reads it, and returns its usual form.
 	normalize func(v any) (any, error)
+	// accept is normalize for a value that another version of souk may have stored.
+	accept func(v any) (any, error)
 }
 
 // Owner returns the service that applies the setting.
@@ -70,6 +77,17 @@ func (d Definition) Owner() string {
 //
 // Errors: invalid_argument (at the field value).
 func (d Definition) Normalize(v any) (any, error) { return d.normalize(v) }
+
+// Accept is Normalize for a value that was stored, perhaps by another version of souk: it leaves out the parts of the
+// value that this version does not know, if the rest has a meaning without them.
+//
+// Errors: invalid_argument (at the field value).
+func (d Definition) Accept(v any) (any, error) {
+	if d.accept != nil {
+		return d.accept(v)
+	}
+	return d.normalize(v)
+}
 
 // Find returns the definition with the key. It returns false if the key is unknown.
 func Find(key string) (Definition, bool) {
@@ -243,4 +261,26 @@ func texts(d Definition) Setting[[]string] {
 		}
 		return out
 	})
+}
+
+// permissions declares a setting whose values are names of permissions.
+func permissions(d Definition, value []string) Setting[[]string] {
+	s := texts(d)
+	parse, format := s.parse, s.format
+	check := func(v any) ([]string, error) {
+		names, err := parse(v)
+		if err != nil {
+			return nil, err
+		}
+		return permission.Check("value", names, permission.Names())
+	}
+	s = define(s.Definition, value, check, format)
+	s.accept = func(v any) (any, error) {
+		names, err := parse(v)
+		if err != nil {
+			return nil, err
+		}
+		return format(slices.DeleteFunc(names, func(name string) bool { return !permission.Known(name) })), nil
+	}
+	return s
 }

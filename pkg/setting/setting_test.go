@@ -135,3 +135,29 @@ func TestPutValuesAreRead(t *testing.T) {
 	setting.OrderMaxUnpaid.Put(v, -1)
 	require.ErrorContains(t, v.Check(), "max_unpaid: ")
 }
+
+func TestRolesTakeKnownPermissions(t *testing.T) {
+	t.Parallel()
+	d, ok := setting.Find("access.role.support")
+	require.True(t, ok)
+	require.Equal(t, "access.manage", d.Permission)
+	require.True(t, d.Grants)
+	got, err := d.Normalize([]any{"order.read", "order.cancel", "order.read"})
+	require.NoError(t, err)
+	require.Equal(t, []any{"order.cancel", "order.read"}, got)
+	_, err = d.Normalize([]any{"order.read", "order.steal"})
+	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	require.Contains(t, errs.From(err).Fields[0].Message, `"order.steal"`)
+
+	// A newer version of souk has stored it: what this version knows applies, and not the default, which has more.
+	got, err = d.Accept([]any{"order.read", "order.steal"})
+	require.NoError(t, err)
+	require.Equal(t, []any{"order.read"}, got)
+	require.Equal(t, []string{"order.read"}, setting.AccessRoleSupport.Of(setting.Values{d.Key: got}))
+	_, err = d.Accept("order.read")
+	require.Equal(t, errs.Invalid, errs.CodeOf(err))
+	plain, ok := setting.Find("order.max_unpaid")
+	require.True(t, ok)
+	_, err = plain.Accept(-1.0)
+	require.Equal(t, errs.Invalid, errs.CodeOf(err), "other settings accept what they take")
+}

@@ -44,7 +44,7 @@ func importRules() []rule {
 		),
 		importRule("domain",
 			"a domain holds rules, without any input or output: the standard library, pkg/errs, pkg/id, "+
-				"pkg/mailbox, pkg/money, pkg/postal",
+				"pkg/mailbox, pkg/money, pkg/permission, pkg/postal",
 			domainImport),
 		importRule(
 			"service",
@@ -135,7 +135,7 @@ func domainImport(f *goFile, imported string) string {
 	}
 	dir := ours(imported)
 	switch {
-	case slices.Contains([]string{"pkg/errs", "pkg/id", "pkg/mailbox", "pkg/money", "pkg/postal"}, dir):
+	case slices.Contains([]string{"pkg/errs", "pkg/id", "pkg/mailbox", "pkg/money", "pkg/permission", "pkg/postal"}, dir):
 	case within(imported, "golang.org/x/text/unicode"): // tables, as the standard library's
 	case service(dir) == service(f.dir) && layer(dir) == "domain":
 	case standard(imported) && !slices.ContainsFunc(touchesWorld, func(p string) bool {

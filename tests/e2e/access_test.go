@@ -20,13 +20,16 @@ const (
 	aCustomer     = 'C' // whose order, address and invitation it is
 	otherCustomer = 'O'
 	shopOwner     = 'S' // of the shop that it is about
-	shopStaff     = 'T'
+	shopStaff     = 'T' // with all that staff may do
+	packer        = 'Z' // staff with order.read alone
 	otherSeller   = 'X'
-	aSupporter    = 'P' // a role without any right of its own
+	aSupporter    = 'P'
+	anAuditor     = 'U'
 	anOperator    = 'A'
+	anAdmin       = 'M'
 
-	everybody = "NGCOSTXPA"
-	signedIn  = "COSTXPA"
+	everybody = "NGCOSTZXPUAM"
+	signedIn  = "COSTZXPUAM"
 	withCart  = "G" + signedIn
 )
 
@@ -62,9 +65,9 @@ var accessMatrix = map[string]struct {
 	"POST /v1/cart:quote":                     {who: withCart, body: obj{}},
 	"POST /v1/checkout":                       {who: withCart, body: checkoutBody("tok_ok")},
 	"GET /v1/orders":                          {who: withCart},
-	"GET /v1/orders/{id}":                     {who: "C"},
+	"GET /v1/orders/{id}":                     {who: "CPUAM"},
 	"POST /v1/orders/{id}:cancel":             {who: "C", body: obj{}},
-	"GET /v1/payments/{id}":                   {who: "C"},
+	"GET /v1/payments/{id}":                   {who: "CPUAM"},
 	"GET /v1/me":                              {who: signedIn},
 	"PATCH /v1/me":                            {who: signedIn, body: obj{"name": "Ana"}},
 	"POST /v1/me/guest:merge":                 {who: signedIn, body: obj{"guestToken": "{guest}"}},
@@ -89,39 +92,39 @@ var accessMatrix = map[string]struct {
 	"PUT /v1/me/notification-preferences":     {who: signedIn, body: obj{}},
 	"GET /v1/unsubscribe":                     {who: ""}, // the token decides
 	"POST /v1/unsubscribe":                    {who: ""},
-	"GET /v1/operator/notification-templates": {who: "A"},
+	"GET /v1/operator/notification-templates": {who: "PAM"},
 	"PUT /v1/operator/notification-templates/{kind}/{channel}/{locale}": {
-		who: "A", body: obj{"subject": "Hello", "body": "Hello", "expectedVersion": 0},
+		who: "AM", body: obj{"subject": "Hello", "body": "Hello", "expectedVersion": 0},
 	},
-	"POST /v1/operator/notification-templates/{kind}/{channel}/{locale}:preview": {who: "A", body: obj{}},
-	"GET /v1/operator/deliveries":                {who: "A"},
-	"GET /v1/operator/suppressions":              {who: "A"},
-	"POST /v1/operator/payments:reconcile":       {who: "A", body: obj{"since": "2026-11-30T00:00:00Z"}},
-	"POST /v1/operator/suppressions":             {who: "A", body: obj{"email": "{email}", "reason": "It came back."}},
-	"POST /v1/operator/suppressions:lift":        {who: "A", body: obj{"email": "{email}"}},
+	"POST /v1/operator/notification-templates/{kind}/{channel}/{locale}:preview": {who: "PAM", body: obj{}},
+	"GET /v1/operator/deliveries":                {who: "PAM"},
+	"GET /v1/operator/suppressions":              {who: "PAM"},
+	"POST /v1/operator/payments:reconcile":       {who: "AM", body: obj{"since": "2026-11-30T00:00:00Z"}},
+	"POST /v1/operator/suppressions":             {who: "AM", body: obj{"email": "{email}", "reason": "It came back."}},
+	"POST /v1/operator/suppressions:lift":        {who: "AM", body: obj{"email": "{email}"}},
 	"POST /v1/shops":                             {who: signedIn, body: obj{"name": "Another shop"}},
-	"PATCH /v1/shops/{id}":                       {who: "STA", body: obj{"city": "Fortaleza"}},
-	"GET /v1/shops/{shopId}/members":             {who: "STA"},
-	"POST /v1/shops/{shopId}/members":            {who: "SA", body: obj{"userId": "{member}", "role": "staff"}},
-	"DELETE /v1/shops/{shopId}/members/{userId}": {who: "SA"},
-	"GET /v1/shops/{shopId}/invitations":         {who: "SA"},
-	"POST /v1/shops/{shopId}/invitations":        {who: "SA", body: obj{"email": "{email}", "role": "staff"}},
-	"DELETE /v1/shops/{shopId}/invitations/{id}": {who: "SA"},
-	"GET /v1/shops/{shopId}/products":            {who: "STA"},
-	"POST /v1/shops/{shopId}/products":           {who: "STA", body: productBody("New")},
-	"GET /v1/shops/{shopId}/products:export":     {who: "STA"},
-	"GET /v1/shops/{shopId}/orders":              {who: "STA"},
-	"GET /v1/shops/{shopId}/sales":               {who: "STA"},
-	"PATCH /v1/products/{id}":                    {who: "STA", body: obj{"title": "Changed"}},
-	"DELETE /v1/products/{id}":                   {who: "STA"},
+	"PATCH /v1/shops/{id}":                       {who: "STAM", body: obj{"city": "Fortaleza"}},
+	"GET /v1/shops/{shopId}/members":             {who: "STPAM"},
+	"POST /v1/shops/{shopId}/members":            {who: "SAM", body: obj{"userId": "{member}", "role": "staff"}},
+	"DELETE /v1/shops/{shopId}/members/{userId}": {who: "SAM"},
+	"GET /v1/shops/{shopId}/invitations":         {who: "SAM"},
+	"POST /v1/shops/{shopId}/invitations":        {who: "SAM", body: obj{"email": "{email}", "role": "staff"}},
+	"DELETE /v1/shops/{shopId}/invitations/{id}": {who: "SAM"},
+	"GET /v1/shops/{shopId}/products":            {who: "STPAM"},
+	"POST /v1/shops/{shopId}/products":           {who: "STAM", body: productBody("New")},
+	"GET /v1/shops/{shopId}/products:export":     {who: "STPAM"},
+	"GET /v1/shops/{shopId}/orders":              {who: "STZPUAM"},
+	"GET /v1/shops/{shopId}/sales":               {who: "STPAM"},
+	"PATCH /v1/products/{id}":                    {who: "STAM", body: obj{"title": "Changed"}},
+	"DELETE /v1/products/{id}":                   {who: "STAM"},
 	"POST /v1/products:import": {
 		who:  signedIn,
 		body: obj{"products": []obj{}},
 	}, // each product is accepted or rejected
-	"PATCH /v1/variants/{variantId}":                 {who: "STA", body: obj{"barcode": "4006381333931"}},
-	"PUT /v1/variants/{variantId}/stock":             {who: "STA", body: obj{"onHand": 7}},
-	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STA", body: obj{"delta": 1, "reason": "counted"}},
-	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STA"},
+	"PATCH /v1/variants/{variantId}":                 {who: "STAM", body: obj{"barcode": "4006381333931"}},
+	"PUT /v1/variants/{variantId}/stock":             {who: "STAM", body: obj{"onHand": 7}},
+	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STAM", body: obj{"delta": 1, "reason": "counted"}},
+	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STPAM"},
 	"GET /v1/products/{productId}/reviews":           {who: everybody},
 	"POST /v1/products/{productId}/reviews":          {who: "C", body: obj{"rating": 5}},
 	"GET /v1/reviews/{id}":                           {who: everybody},
@@ -130,49 +133,49 @@ var accessMatrix = map[string]struct {
 	"DELETE /v1/reviews/{id}":                        {who: "C"},
 	"POST /v1/reviews/{id}:helpful":                  {who: signedIn, body: obj{}},
 	"POST /v1/reviews/{id}:report":                   {who: signedIn, body: obj{"reason": "It is rude."}},
-	"POST /v1/reviews/{id}:reply":                    {who: "STA", body: obj{"text": "Thank you!"}},
-	"GET /v1/operator/reviews":                       {who: "A"},
-	"POST /v1/operator/reviews/{id}:moderate":        {who: "A", body: obj{"decision": "publish"}},
-	"POST /v1/shops/{shopId}/vouchers":               {who: "STA", body: voucherBody},
-	"GET /v1/shops/{shopId}/vouchers":                {who: "STA"},
-	"GET /v1/vouchers/{id}":                          {who: "STA"},
-	"PATCH /v1/vouchers/{id}":                        {who: "STA", body: obj{"title": "Less"}},
-	"POST /v1/vouchers/{id}:disable":                 {who: "STA", body: obj{}},
-	"POST /v1/operator/vouchers":                     {who: "A", body: voucherBody},
-	"GET /v1/operator/vouchers":                      {who: "A"},
-	"POST /v1/shops/{shopId}/webhooks":               {who: "STA", body: webhookBody},
-	"GET /v1/shops/{shopId}/webhooks":                {who: "STA"},
-	"POST /v1/operator/webhooks":                     {who: "A", body: webhookBody},
-	"GET /v1/operator/webhooks":                      {who: "A"},
-	"GET /v1/webhooks/{id}":                          {who: "STA"},
-	"PATCH /v1/webhooks/{id}":                        {who: "STA", body: obj{"events": []string{"evt.order.*"}}},
-	"DELETE /v1/webhooks/{id}":                       {who: "STA"},
-	"POST /v1/webhooks/{id}:rotateSecret":            {who: "STA", body: obj{}},
-	"POST /v1/webhooks/{id}:test":                    {who: "STA", body: obj{}},
-	"GET /v1/webhooks/{id}/deliveries":               {who: "STA"},
-	"POST /v1/webhook-deliveries/{id}:redeliver":     {who: "STA", body: obj{}},
-	"GET /v1/shop-orders/{id}":                       {who: "STA"},
-	"POST /v1/shop-orders/{id}:ship":                 {who: "STA", body: obj{"carrier": "Correios"}},
-	"POST /v1/shop-orders/{id}:deliver":              {who: "STA", body: obj{}},
-	"POST /v1/shop-orders/{id}:cancel":               {who: "STA", body: obj{"reason": "sold out"}},
-	"POST /v1/operator/categories":                   {who: "A", body: obj{"name": "{new}"}},
-	"GET /v1/operator/products:export":               {who: "A"},
-	"GET /v1/operator/shops":                         {who: "A"},
-	"POST /v1/operator/shops/{id}:setStatus":         {who: "A", body: obj{"status": "active"}},
-	"GET /v1/operator/users":                         {who: "A"},
-	"GET /v1/operator/users/{id}":                    {who: "A"},
-	"POST /v1/operator/orders/{id}:cancel":           {who: "A", body: obj{"reason": "fraud"}},
+	"POST /v1/reviews/{id}:reply":                    {who: "STAM", body: obj{"text": "Thank you!"}},
+	"GET /v1/operator/reviews":                       {who: "AM"},
+	"POST /v1/operator/reviews/{id}:moderate":        {who: "AM", body: obj{"decision": "publish"}},
+	"POST /v1/shops/{shopId}/vouchers":               {who: "STAM", body: voucherBody},
+	"GET /v1/shops/{shopId}/vouchers":                {who: "STPAM"},
+	"GET /v1/vouchers/{id}":                          {who: "STPAM"},
+	"PATCH /v1/vouchers/{id}":                        {who: "STAM", body: obj{"title": "Less"}},
+	"POST /v1/vouchers/{id}:disable":                 {who: "STAM", body: obj{}},
+	"POST /v1/operator/vouchers":                     {who: "AM", body: voucherBody},
+	"GET /v1/operator/vouchers":                      {who: "PAM"},
+	"POST /v1/shops/{shopId}/webhooks":               {who: "STAM", body: webhookBody},
+	"GET /v1/shops/{shopId}/webhooks":                {who: "STPAM"},
+	"POST /v1/operator/webhooks":                     {who: "AM", body: webhookBody},
+	"GET /v1/operator/webhooks":                      {who: "PAM"},
+	"GET /v1/webhooks/{id}":                          {who: "STPAM"},
+	"PATCH /v1/webhooks/{id}":                        {who: "STAM", body: obj{"events": []string{"evt.order.*"}}},
+	"DELETE /v1/webhooks/{id}":                       {who: "STAM"},
+	"POST /v1/webhooks/{id}:rotateSecret":            {who: "STAM", body: obj{}},
+	"POST /v1/webhooks/{id}:test":                    {who: "STAM", body: obj{}},
+	"GET /v1/webhooks/{id}/deliveries":               {who: "STPAM"},
+	"POST /v1/webhook-deliveries/{id}:redeliver":     {who: "STAM", body: obj{}},
+	"GET /v1/shop-orders/{id}":                       {who: "STZPUAM"},
+	"POST /v1/shop-orders/{id}:ship":                 {who: "STAM", body: obj{"carrier": "Correios"}},
+	"POST /v1/shop-orders/{id}:deliver":              {who: "STAM", body: obj{}},
+	"POST /v1/shop-orders/{id}:cancel":               {who: "STAM", body: obj{"reason": "sold out"}},
+	"POST /v1/operator/categories":                   {who: "AM", body: obj{"name": "{new}"}},
+	"GET /v1/operator/products:export":               {who: "PAM"},
+	"GET /v1/operator/shops":                         {who: "PAM"},
+	"POST /v1/operator/shops/{id}:setStatus":         {who: "AM", body: obj{"status": "active"}},
+	"GET /v1/operator/users":                         {who: "PAM"},
+	"GET /v1/operator/users/{id}":                    {who: "PAM"},
+	"POST /v1/operator/orders/{id}:cancel":           {who: "AM", body: obj{"reason": "fraud"}},
 	"GET /v1/settings":                               {who: everybody},
-	"GET /v1/operator/settings":                      {who: "A"},
-	"PUT /v1/operator/settings/{key}":                {who: "A", body: obj{"value": nil}},
-	"GET /v1/operator/settings/{key}/history":        {who: "A"},
-	"POST /v1/operator/settings/{key}:rollback":      {who: "A", body: obj{"version": 0}},
+	"GET /v1/operator/settings":                      {who: "PUAM"},
+	"PUT /v1/operator/settings/{key}":                {who: "AM", body: obj{"value": nil}},
+	"GET /v1/operator/settings/{key}/history":        {who: "PUAM"},
+	"POST /v1/operator/settings/{key}:rollback":      {who: "AM", body: obj{"version": 0}},
 	"GET /v1/me/settings":                            {who: signedIn},
 	"PUT /v1/me/settings":                            {who: signedIn, body: obj{"theme": "dark"}},
 	"GET /v1/me/flags":                               {who: everybody},
-	"GET /v1/operator/flags":                         {who: "A"},
-	"PUT /v1/operator/flags/{key}":                   {who: "A", body: flagBody(true)},
-	"DELETE /v1/operator/flags/{key}":                {who: "A"},
+	"GET /v1/operator/flags":                         {who: "UAM"},
+	"PUT /v1/operator/flags/{key}":                   {who: "AM", body: flagBody(true)},
+	"DELETE /v1/operator/flags/{key}":                {who: "AM"},
 }
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}
@@ -245,15 +248,17 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 	w.callers[shopOwner] = s.seller(w.shop)
 	w.callers[otherSeller] = s.seller(handle("matrix-other"))
 	for letter, role := range map[rune]string{
-		aCustomer: "customer", otherCustomer: "customer", shopStaff: "seller", anOperator: "operator",
+		aCustomer: "customer", otherCustomer: "customer", shopStaff: "seller", packer: "seller",
+		aSupporter: "support", anAuditor: "auditor", anOperator: "operator", anAdmin: "admin",
 	} {
 		w.emails[letter] = email("matrix")
 		w.callers[letter] = s.user(w.emails[letter], role)
 	}
-	token, err := s.access().token(email("matrix"), "support") // souk gives this role no rights
-	require.NoError(t, err)
-	w.callers[aSupporter] = &client{s: s, token: token}
 	w.join(w.callers[shopStaff], w.emails[shopStaff])
+	w.join(w.callers[packer], w.emails[packer])
+	w.callers[shopOwner].post("/v1/shops/"+w.shop+"/members", obj{
+		"userId": w.userID(w.callers[packer]), "role": "staff", "permissions": []string{"order.read"},
+	}).want(http.StatusOK)
 	w.variant = w.callers[shopOwner].sell(w.shop, "Matrix", "10.00", 100_000).Variants[0].ID
 	w.making = map[string]func() string{
 		"shop":          func() string { return w.shop },

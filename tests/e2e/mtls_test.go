@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"souk/pkg/module"
+	"souk/pkg/secrets"
 	"souk/pkg/tlsconf"
 	"souk/pkg/waittest"
 )
@@ -75,13 +76,13 @@ func (s *souk) serverReloads() int {
 // another service.
 func refuseStrangers(t *testing.T, s *souk) {
 	t.Helper()
-	var secrets struct{ Identity string }
+	var keys struct{ Identity string }
 	var state struct {
 		Redis     string
 		NATS      struct{ URL string }
 		Databases map[string]string
 	}
-	for file, v := range map[string]any{"secrets.json": &secrets, "dev.json": &state} {
+	for file, v := range map[string]any{"secrets.json": &keys, "dev.json": &state} {
 		raw, err := os.ReadFile(filepath.Join(s.dir, file))
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(raw, v))
@@ -101,7 +102,7 @@ func refuseStrangers(t *testing.T, s *souk) {
 		opts, err := module.NATSConfig{
 			TLS: c,
 		}.Options(
-			module.IdentityConfig{Seed: secrets.Identity},
+			module.IdentityConfig{Seed: secrets.Plain(keys.Identity)},
 			zap.NewNop(),
 			"order",
 		)

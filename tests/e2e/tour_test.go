@@ -52,6 +52,7 @@ func TestSuite(t *testing.T) {
 				"forged identity":       testForgedIdentity,
 				"sales by day":          testSales,
 				"settings":              testSettings,
+				"roles":                 testRoles,
 				"webhooks":              testWebhooks,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })

@@ -13,17 +13,18 @@ import (
 
 // The values of souk.options.v1.Level that matter here. This program generates that package, so it cannot import it.
 const (
-	levelPublic   = 1
-	levelGuest    = 2
-	levelRole     = 4
-	levelInternal = 5
+	levelPublic         = 1
+	levelGuest          = 2
+	levelPermission     = 4
+	levelInternal       = 5
+	levelShopPermission = 6
 )
 
 // method is an RPC with the options that say how it is reached.
 type method struct {
 	descriptor     protoreflect.MethodDescriptor
 	level          protoreflect.EnumNumber
-	roles          []string
+	permission     string // that the access names; empty: none
 	idempotencyKey bool
 	successStatus  int
 	cacheSeconds   int
@@ -82,10 +83,7 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 		case "souk.options.v1.access":
 			access, fields := v.Message(), fd.Message().Fields()
 			m.level = access.Get(fields.ByName("level")).Enum()
-			roles := access.Get(fields.ByName("roles")).List()
-			for i := range roles.Len() {
-				m.roles = append(m.roles, roles.Get(i).String())
-			}
+			m.permission = access.Get(fields.ByName("permission")).String()
 		case "souk.options.v1.idempotency_key":
 			m.idempotencyKey = v.Bool()
 		case "souk.options.v1.success_status":

@@ -113,6 +113,9 @@ func (s *schemas) operation(m method, r route) (object, error) {
 	if m.level != levelPublic {
 		operation["security"] = []object{{"bearerAuth": []string{}}, {"sessionCookie": []string{}}}
 	}
+	if m.permission != "" {
+		operation["x-permission"] = m.permission
+	}
 	if parameters := s.parameters(m, r); len(parameters) > 0 {
 		operation["parameters"] = parameters
 	}
@@ -129,15 +132,21 @@ func (s *schemas) operation(m method, r route) (object, error) {
 }
 
 func (m method) whoMayCall() string {
+	more := ""
+	if m.permission != "" {
+		more = " The permission " + m.permission + " lets a caller do more with it."
+	}
 	switch m.level {
 	case levelPublic:
-		return "Anyone may call it."
+		return "Anyone may call it." + more
 	case levelGuest:
-		return "Needs a signed-in user or a guest."
-	case levelRole:
-		return "Needs the role " + strings.Join(m.roles, " or ") + "."
+		return "Needs a signed-in user or a guest." + more
+	case levelPermission:
+		return "Needs the permission " + m.permission + " in the marketplace."
+	case levelShopPermission:
+		return "Needs the permission " + m.permission + " in the shop or in the marketplace."
 	default:
-		return "Needs a signed-in user."
+		return "Needs a signed-in user." + more
 	}
 }
 

@@ -93,6 +93,13 @@ func generate(ctx context.Context, root, protoDir string) (map[string][]byte, er
 		return out.add("gen/openapi", map[string][]byte{"souk.json": document})
 	})
 	group.Go(func() error {
+		files, err := permissionDocs(root, public)
+		if err != nil {
+			return fmt.Errorf("permissions: %w", err)
+		}
+		return out.add("", files)
+	})
+	group.Go(func() error {
 		files, err := serviceFiles(root, public)
 		if err != nil {
 			return fmt.Errorf("services: %w", err)

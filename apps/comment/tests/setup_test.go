@@ -19,6 +19,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/waittest"
 )
 
@@ -91,7 +92,10 @@ func (s shops) CheckMembership(
 ) (*shopv1.CheckMembershipResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &shopv1.CheckMembershipResponse{Member: in.GetShopId() == shopID && s.members[in.GetUserId()]}, nil
+	if in.GetShopId() != shopID {
+		return &shopv1.CheckMembershipResponse{}, nil
+	}
+	return &shopv1.CheckMembershipResponse{ShopId: shopID, Member: s.members[in.GetUserId()]}, nil
 }
 
 type users struct {
@@ -128,7 +132,9 @@ func (h *harness) buyer(products ...string) string {
 	return userID
 }
 
-func (h *harness) operator() context.Context { return h.AsUser(id.New(id.User), identity.RoleOperator) }
+func (h *harness) operator() context.Context {
+	return h.AsUser(id.New(id.User), permission.RoleOperator)
+}
 
 func (h *harness) post(userID, productID string, rating int32, text string) (*commentv1.Review, error) {
 	res, err := h.comment.PostReview(h.AsUser(userID),

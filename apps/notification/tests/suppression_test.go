@@ -9,8 +9,8 @@ import (
 
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	"souk/pkg/errs"
-	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/waittest"
 )
 
@@ -23,7 +23,7 @@ func (h *harness) reason(orderID, state string) string {
 
 func (h *harness) suppressions() []*notificationv1.Suppression {
 	h.t.Helper()
-	res, err := h.gateway().ListSuppressions(h.AsUser("usr_op", identity.RoleOperator),
+	res, err := h.gateway().ListSuppressions(h.AsUser("usr_op", permission.RoleOperator),
 		&notificationv1.ListSuppressionsRequest{})
 	require.NoError(h.t, err)
 	return res.GetSuppressions()
@@ -70,7 +70,7 @@ func TestMailboxThatDoesNotExistGetsNoFurtherMails(t *testing.T) {
 func TestOperatorsSuppressAndLift(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	operator := h.AsUser("usr_op", identity.RoleOperator)
+	operator := h.AsUser("usr_op", permission.RoleOperator)
 	suppress := func(address string) {
 		t.Helper()
 		_, err := h.gateway().SuppressMailbox(operator,

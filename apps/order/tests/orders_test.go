@@ -13,6 +13,7 @@ import (
 	"souk/pkg/failpoint"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/postgres"
 	"souk/pkg/waittest"
 )
@@ -36,7 +37,7 @@ func (h *harness) deliver(a identity.Actor, partID string) (*orderv1.ShopOrder, 
 }
 
 func operator() identity.Actor {
-	return identity.Actor{Kind: identity.KindUser, ID: "usr_operator", Roles: []string{identity.RoleOperator}}
+	return moduletest.User("usr_operator", permission.RoleOperator)
 }
 
 func TestCancelReturnsMoneyAndStock(t *testing.T) {

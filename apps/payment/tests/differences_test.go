@@ -10,7 +10,6 @@ import (
 	"souk/apps/payment/internal/sandbox"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	"souk/pkg/errs"
-	"souk/pkg/identity"
 	"souk/pkg/money"
 )
 
@@ -19,7 +18,7 @@ func (h *harness) reconcileSince(
 	t testing.TB, since time.Time, giveBack bool,
 ) (compared, applied int32, differences map[string]*paymentv1.ChargeDifference) {
 	t.Helper()
-	ctx := h.As(identity.Actor{Kind: identity.KindUser, ID: "usr_operator", Roles: []string{"operator"}})
+	ctx := h.AsUser("usr_operator", "operator")
 	req := &paymentv1.ReconcilePaymentsRequest{Since: timestamppb.New(since), GiveBack: giveBack, PageSize: 2}
 	differences = map[string]*paymentv1.ChargeDifference{}
 	for range 10 {
@@ -104,7 +103,7 @@ func TestOnlyOperatorsReconcilePayments(t *testing.T) {
 	_, err := h.gateway.ReconcilePayments(h.AsUser("usr_1"),
 		&paymentv1.ReconcilePaymentsRequest{Since: timestamppb.New(h.clock.Now())})
 	require.Equal(t, errs.Forbidden, errs.CodeOf(err), "%v", err)
-	operator := h.As(identity.Actor{Kind: identity.KindUser, ID: "usr_operator", Roles: []string{"operator"}})
+	operator := h.AsUser("usr_operator", "operator")
 	_, err = h.gateway.ReconcilePayments(operator, &paymentv1.ReconcilePaymentsRequest{})
 	require.Equal(t, errs.Invalid, errs.CodeOf(err), "%v", err)
 	_, err = h.gateway.ReconcilePayments(operator,

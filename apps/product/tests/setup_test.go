@@ -24,6 +24,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/redistest"
 )
 
@@ -70,7 +71,7 @@ func cached(t testing.TB) []moduletest.Option {
 }
 
 func (h *harness) asOperator() context.Context {
-	return h.AsUser(id.New(id.User), identity.RoleOperator)
+	return h.AsUser(id.New(id.User), permission.RoleOperator)
 }
 
 func (h *harness) asVisitor() context.Context { return h.As(identity.Anonymous()) }
@@ -104,7 +105,7 @@ func (s *shops) CheckMembership(
 ) (*shopv1.CheckMembershipResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	res := &shopv1.CheckMembershipResponse{Member: s.members[in.GetShopId()+in.GetUserId()]}
+	res := &shopv1.CheckMembershipResponse{ShopId: in.GetShopId(), Member: s.members[in.GetShopId()+in.GetUserId()]}
 	for _, shop := range s.byHandle {
 		if shop.GetId() == in.GetShopId() {
 			res.Status = shop.GetStatus()

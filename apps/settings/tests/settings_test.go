@@ -12,6 +12,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/setting"
 	"souk/pkg/waittest"
 )
@@ -32,7 +33,7 @@ func TestChangesAreVersionsWithAuthorAndHistory(t *testing.T) {
 	require.True(t, s.GetIsSet())
 	require.EqualValues(t, 1, s.GetVersion())
 	require.Equal(t, operator, s.GetUpdatedBy())
-	s, err = h.set(h.AsUser("usr_other", identity.RoleOperator), nil, 1)
+	s, err = h.set(h.AsUser("usr_other", permission.RoleOperator), nil, 1)
 	require.NoError(t, err)
 	require.False(t, s.GetIsSet())
 	require.InDelta(t, 50, s.GetValue().GetNumberValue(), 0, "null takes it back")

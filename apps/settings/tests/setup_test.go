@@ -13,6 +13,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,7 +43,7 @@ func of(t *testing.T, s *moduletest.Service) *harness {
 }
 
 // asOperator returns the context of an operator's call.
-func (h *harness) asOperator() context.Context { return h.AsUser(operator, identity.RoleOperator) }
+func (h *harness) asOperator() context.Context { return h.AsUser(operator, permission.RoleOperator) }
 
 // set sets the most pieces of an order with cash on delivery.
 func (h *harness) set(ctx context.Context, value any, expected int32) (*settingsv1.Setting, error) {

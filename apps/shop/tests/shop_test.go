@@ -21,6 +21,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
+	"souk/pkg/permission"
 	"souk/pkg/redistest"
 )
 
@@ -88,7 +89,7 @@ func (h *harness) user(n int) (context.Context, string) {
 	return h.AsUser(uid, "customer"), uid
 }
 
-func (h *harness) operator() context.Context { return h.AsUser("usr_op", identity.RoleOperator) }
+func (h *harness) operator() context.Context { return h.AsUser("usr_op", permission.RoleOperator) }
 
 func (h *harness) visitor() context.Context { return h.As(identity.Anonymous()) }
 

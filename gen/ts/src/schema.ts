@@ -691,7 +691,7 @@ export interface paths {
         put?: never;
         /**
          * Adds a category to the tree
-         * @description Adds a category to the tree. Needs the role operator.
+         * @description Adds a category to the tree. Needs the permission category.write in the marketplace.
          */
         post: operations["ProductService_CreateCategory"];
         delete?: never;
@@ -709,7 +709,7 @@ export interface paths {
         };
         /**
          * Shows the log of deliveries to an operator, newest first
-         * @description Shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not. Needs the role operator.
+         * @description Shows the log of deliveries to an operator, newest first: what was sent, to whom, and why it was not. Needs the permission notification.read in the marketplace.
          */
         get: operations["NotificationService_ListDeliveries"];
         put?: never;
@@ -729,7 +729,7 @@ export interface paths {
         };
         /**
          * Lists all feature flags, sorted by key
-         * @description Lists all feature flags, sorted by key. Needs the role operator.
+         * @description Lists all feature flags, sorted by key. Needs the permission flag.read in the marketplace.
          */
         get: operations["SettingsService_ListFlags"];
         put?: never;
@@ -750,13 +750,13 @@ export interface paths {
         get?: never;
         /**
          * Creates a feature flag or replaces it
-         * @description Creates a feature flag or replaces it. There are at most 100 flags. All processes of souk apply the change within a second. Needs the role operator.
+         * @description Creates a feature flag or replaces it. There are at most 100 flags. All processes of souk apply the change within a second. Needs the permission flag.write in the marketplace.
          */
         put: operations["SettingsService_UpdateFlag"];
         post?: never;
         /**
          * Deletes a feature flag
-         * @description Deletes a feature flag. Code that asks for it gets the value that the code has as default. Needs the role operator.
+         * @description Deletes a feature flag. Code that asks for it gets the value that the code has as default. Needs the permission flag.write in the marketplace.
          */
         delete: operations["SettingsService_DeleteFlag"];
         options?: never;
@@ -773,7 +773,7 @@ export interface paths {
         };
         /**
          * Shows the text in use of each kind, channel and locale
-         * @description Shows the text in use of each kind, channel and locale. Needs the role operator.
+         * @description Shows the text in use of each kind, channel and locale. Needs the permission notification.read in the marketplace.
          */
         get: operations["NotificationService_ListTemplates"];
         put?: never;
@@ -794,7 +794,7 @@ export interface paths {
         get?: never;
         /**
          * Adds a version of a text, which is used from now on
-         * @description Adds a version of a text, which is used from now on. Every process uses it within 5 seconds. A text may show fields and choose by them, as in {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count, Partly, Rating, Published and Code. If it cannot be filled in when something is sent, the default is used. Needs the role operator.
+         * @description Adds a version of a text, which is used from now on. Every process uses it within 5 seconds. A text may show fields and choose by them, as in {{if .Partly}}A part of{{end}} {{.Number}}: Number, Shop, Carrier, TrackingNumber, Amount, Role, Count, Partly, Rating, Published and Code. If it cannot be filled in when something is sent, the default is used. Needs the permission notification.write in the marketplace.
          */
         put: operations["NotificationService_SetTemplate"];
         post?: never;
@@ -815,7 +815,7 @@ export interface paths {
         put?: never;
         /**
          * Shows a text as a recipient would see it, with sample data
-         * @description Shows a text as a recipient would see it, with sample data. Needs the role operator.
+         * @description Shows a text as a recipient would see it, with sample data. Needs the permission notification.read in the marketplace.
          */
         post: operations["NotificationService_PreviewTemplate"];
         delete?: never;
@@ -835,7 +835,7 @@ export interface paths {
         put?: never;
         /**
          * Cancels what was not shipped yet of anybody's order
-         * @description Cancels what was not shipped yet of anybody's order. Operators only. Needs the role operator.
+         * @description Cancels what was not shipped yet of anybody's order. Needs the permission order.cancel in the marketplace.
          */
         post: operations["OrderService_CancelOrderAsOperator"];
         delete?: never;
@@ -855,7 +855,7 @@ export interface paths {
         put?: never;
         /**
          * Compares the charges that the provider made since a time with souk's payments, a page at a time
-         * @description Compares the charges that the provider made since a time with souk's payments, a page at a time: after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may be called again. Operators only. Needs the role operator.
+         * @description Compares the charges that the provider made since a time with souk's payments, a page at a time: after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may be called again. Needs the permission payment.reconcile in the marketplace.
          */
         post: operations["PaymentService_ReconcilePayments"];
         delete?: never;
@@ -873,7 +873,7 @@ export interface paths {
         };
         /**
          * Pages through whole products with their stock, in import's form
-         * @description Pages through whole products with their stock, in import's form. Operators only. Needs the role operator.
+         * @description Pages through whole products with their stock, in import's form. Needs the permission product.read in the marketplace.
          */
         get: operations["ProductService_ExportProducts"];
         put?: never;
@@ -893,7 +893,7 @@ export interface paths {
         };
         /**
          * Lists reviews by status for operators, the one that has had its status longest first
-         * @description Lists reviews by status for operators, the one that has had its status longest first. Needs the role operator.
+         * @description Lists reviews by status for operators, the one that has had its status longest first. Needs the permission review.moderate in the marketplace.
          */
         get: operations["CommentService_ListReviewsToModerate"];
         put?: never;
@@ -915,7 +915,7 @@ export interface paths {
         put?: never;
         /**
          * Publishes or rejects a review
-         * @description Publishes or rejects a review. Reports no longer hold a review that an operator has published, until its author changes it. Needs the role operator.
+         * @description Publishes or rejects a review. Reports no longer hold a review that an operator has published, until its author changes it. Needs the permission review.moderate in the marketplace.
          */
         post: operations["CommentService_ModerateReview"];
         delete?: never;
@@ -933,7 +933,7 @@ export interface paths {
         };
         /**
          * Lists all system settings, with their values and defaults
-         * @description Lists all system settings, with their values and defaults. Needs the role operator.
+         * @description Lists all system settings, with their values and defaults. Needs the permission settings.read in the marketplace.
          */
         get: operations["SettingsService_ListSettings"];
         put?: never;
@@ -954,7 +954,7 @@ export interface paths {
         get?: never;
         /**
          * Sets a system setting
-         * @description Sets a system setting. The change is a new version; it is refused if the setting has another version than expectedVersion. A value of null takes the setting back to its default. All processes of souk apply the change within a second. Needs the role operator.
+         * @description Sets a system setting. The change is a new version; it is refused if the setting has another version than expectedVersion. A value of null takes the setting back to its default. All processes of souk apply the change within a second. Needs the permission settings.write in the marketplace.
          */
         put: operations["SettingsService_UpdateSetting"];
         post?: never;
@@ -973,7 +973,7 @@ export interface paths {
         };
         /**
          * Shows the last 100 versions of a system setting, the newest first
-         * @description Shows the last 100 versions of a system setting, the newest first. Needs the role operator.
+         * @description Shows the last 100 versions of a system setting, the newest first. Needs the permission settings.read in the marketplace.
          */
         get: operations["SettingsService_ListSettingVersions"];
         put?: never;
@@ -995,7 +995,7 @@ export interface paths {
         put?: never;
         /**
          * Gives a system setting the value of an earlier version again
-         * @description Gives a system setting the value of an earlier version again. That is a new version. If the setting has the value already, nothing changes. Version 0 is the default, as before the first change. Only versions of the history can be chosen, and 0. Needs the role operator.
+         * @description Gives a system setting the value of an earlier version again. That is a new version. If the setting has the value already, nothing changes. Version 0 is the default, as before the first change. Only versions of the history can be chosen, and 0. Needs the permission settings.write in the marketplace.
          */
         post: operations["SettingsService_RollbackSetting"];
         delete?: never;
@@ -1013,7 +1013,7 @@ export interface paths {
         };
         /**
          * Lists all shops for operators, newest first
-         * @description Lists all shops for operators, newest first: those with a status, or all. Needs the role operator.
+         * @description Lists all shops for operators, newest first: those with a status, or all. Needs the permission shop.read in the marketplace.
          */
         get: operations["ShopService_ListAllShops"];
         put?: never;
@@ -1035,7 +1035,7 @@ export interface paths {
         put?: never;
         /**
          * Verifies or suspends a shop
-         * @description Verifies or suspends a shop. Needs the role operator.
+         * @description Verifies or suspends a shop. Needs the permission shop.moderate in the marketplace.
          */
         post: operations["ShopService_SetShopStatus"];
         delete?: never;
@@ -1053,13 +1053,13 @@ export interface paths {
         };
         /**
          * Shows the mailboxes that get no mails, the latest first
-         * @description Shows the mailboxes that get no mails, the latest first. They are not shown by address. A mailbox that a mail server refuses because it does not exist is suppressed for 30 days. Mails to it are skipped; the log of deliveries says so. Needs the role operator.
+         * @description Shows the mailboxes that get no mails, the latest first. They are not shown by address. A mailbox that a mail server refuses because it does not exist is suppressed for 30 days. Mails to it are skipped; the log of deliveries says so. Needs the permission notification.read in the marketplace.
          */
         get: operations["NotificationService_ListSuppressions"];
         put?: never;
         /**
          * Ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back
-         * @description Ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back. Needs the role operator.
+         * @description Ends mails to a mailbox for 30 days, for example because a provider reports that mails to it came back. Needs the permission notification.write in the marketplace.
          */
         post: operations["NotificationService_SuppressMailbox"];
         delete?: never;
@@ -1079,7 +1079,7 @@ export interface paths {
         put?: never;
         /**
          * Lets a mailbox get mails again
-         * @description Lets a mailbox get mails again. It does nothing if the mailbox is not suppressed. Needs the role operator.
+         * @description Lets a mailbox get mails again. It does nothing if the mailbox is not suppressed. Needs the permission notification.write in the marketplace.
          */
         post: operations["NotificationService_LiftSuppression"];
         delete?: never;
@@ -1097,7 +1097,7 @@ export interface paths {
         };
         /**
          * Finds users by the beginning of their e-mail address or name
-         * @description Finds users by the beginning of their e-mail address or name. Needs the role operator.
+         * @description Finds users by the beginning of their e-mail address or name. Needs the permission user.read in the marketplace.
          */
         get: operations["UserService_SearchUsers"];
         put?: never;
@@ -1117,7 +1117,7 @@ export interface paths {
         };
         /**
          * Shows one user to an operator
-         * @description Shows one user to an operator. Needs the role operator.
+         * @description Shows one user to an operator. Needs the permission user.read in the marketplace.
          */
         get: operations["UserService_GetUser"];
         put?: never;
@@ -1137,13 +1137,13 @@ export interface paths {
         };
         /**
          * Lists the vouchers of the whole marketplace, newest first
-         * @description Lists the vouchers of the whole marketplace, newest first. Operators only. Needs the role operator.
+         * @description Lists the vouchers of the whole marketplace, newest first. Needs the permission voucher.read in the marketplace.
          */
         get: operations["VoucherService_ListMarketplaceVouchers"];
         put?: never;
         /**
          * Creates a voucher for what any shop sells
-         * @description Creates a voucher for what any shop sells. Operators only. A code is unique among the vouchers of the marketplace, which has at most 1,000. Needs the role operator.
+         * @description Creates a voucher for what any shop sells. A code is unique among the vouchers of the marketplace, which has at most 1,000. Needs the permission voucher.write in the marketplace.
          */
         post: operations["VoucherService_CreateMarketplaceVoucher"];
         delete?: never;
@@ -1161,13 +1161,13 @@ export interface paths {
         };
         /**
          * Lists the webhooks of the whole marketplace, newest first
-         * @description Lists the webhooks of the whole marketplace, newest first. Operators only. Needs the role operator.
+         * @description Lists the webhooks of the whole marketplace, newest first. Needs the permission webhook.read in the marketplace.
          */
         get: operations["WebhookService_ListMarketplaceWebhooks"];
         put?: never;
         /**
          * Creates a webhook that gets the events of the whole marketplace
-         * @description Creates a webhook that gets the events of the whole marketplace. Operators only. Only this answer, and that of RotateWebhookSecret, shows a secret. The marketplace has at most 20 webhooks. Needs the role operator.
+         * @description Creates a webhook that gets the events of the whole marketplace. Only this answer, and that of RotateWebhookSecret, shows a secret. The marketplace has at most 20 webhooks. Needs the permission webhook.write in the marketplace.
          */
         post: operations["WebhookService_CreateMarketplaceWebhook"];
         delete?: never;
@@ -1205,7 +1205,7 @@ export interface paths {
         };
         /**
          * Shows one of the caller's orders
-         * @description Shows one of the caller's orders. Needs a signed-in user or a guest.
+         * @description Shows one of the caller's orders. Needs a signed-in user or a guest. The permission order.read lets a caller do more with it.
          */
         get: operations["OrderService_GetOrder"];
         put?: never;
@@ -1245,7 +1245,7 @@ export interface paths {
         };
         /**
          * Shows one of the caller's payments
-         * @description Shows one of the caller's payments. Needs a signed-in user or a guest.
+         * @description Shows one of the caller's payments. Needs a signed-in user or a guest. The permission payment.read lets a caller do more with it.
          */
         get: operations["PaymentService_GetPayment"];
         put?: never;
@@ -1285,7 +1285,7 @@ export interface paths {
         };
         /**
          * Shows one product by its shop and handle, to whom GetProduct shows it
-         * @description Shows one product by its shop and handle, to whom GetProduct shows it. Anyone may call it.
+         * @description Shows one product by its shop and handle, to whom GetProduct shows it. Anyone may call it. The permission product.read lets a caller do more with it.
          */
         get: operations["ProductService_GetProductByHandle"];
         put?: never;
@@ -1305,21 +1305,21 @@ export interface paths {
         };
         /**
          * Shows one product
-         * @description Shows one product. Drafts and archived products are shown to members of the shop only. Anyone may call it.
+         * @description Shows one product. Drafts and archived products are shown to members of the shop only. Anyone may call it. The permission product.read lets a caller do more with it.
          */
         get: operations["ProductService_GetProduct"];
         put?: never;
         post?: never;
         /**
          * Takes a product off sale for good
-         * @description Takes a product off sale for good. Orders keep what they show. Members and operators only. Needs a signed-in user.
+         * @description Takes a product off sale for good. Orders keep what they show. Needs the permission product.write in the shop or in the marketplace.
          */
         delete: operations["ProductService_DeleteProduct"];
         options?: never;
         head?: never;
         /**
          * Changes what the request names of a product
-         * @description Changes what the request names of a product. Variants are known by their SKU, else by their options; those that are not named stay. Members and operators only. Needs a signed-in user.
+         * @description Changes what the request names of a product. Variants are known by their SKU, else by their options; those that are not named stay. Needs the permission product.write in the shop or in the marketplace.
          */
         patch: operations["ProductService_UpdateProduct"];
         trace?: never;
@@ -1359,7 +1359,7 @@ export interface paths {
         put?: never;
         /**
          * Creates or updates products by (shop, handle), each on its own
-         * @description Creates or updates products by (shop, handle), each on its own: a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless replace is set. Members of the shops, and operators, who alone may name categories that do not exist yet. Needs a signed-in user.
+         * @description Creates or updates products by (shop, handle), each on its own: a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless replace is set. Members of the shops, and operators, who alone may name categories that do not exist yet. Needs the permission product.write in the shop or in the marketplace.
          */
         post: operations["ProductService_ImportProducts"];
         delete?: never;
@@ -1377,7 +1377,7 @@ export interface paths {
         };
         /**
          * Shows a review
-         * @description Shows a review. One that is not published is shown to its author and to operators only. Anyone may call it.
+         * @description Shows a review. One that is not published is shown to its author and to operators only. Anyone may call it. The permission review.moderate lets a caller do more with it.
          */
         get: operations["CommentService_GetReview"];
         put?: never;
@@ -1427,7 +1427,7 @@ export interface paths {
         put?: never;
         /**
          * Sets the shop's reply to a published review
-         * @description Sets the shop's reply to a published review. Members of the product's shop and operators. Needs a signed-in user.
+         * @description Sets the shop's reply to a published review. Members of the product's shop and operators. Needs the permission review.reply in the shop or in the marketplace.
          */
         post: operations["CommentService_ReplyToReview"];
         delete?: never;
@@ -1485,7 +1485,7 @@ export interface paths {
         };
         /**
          * Shows a shop's part of an order, with what the shop needs to reach the buyer
-         * @description Shows a shop's part of an order, with what the shop needs to reach the buyer. Members and operators. Needs a signed-in user.
+         * @description Shows a shop's part of an order, with what the shop needs to reach the buyer. Needs the permission order.read in the shop or in the marketplace.
          */
         get: operations["OrderService_GetShopOrder"];
         put?: never;
@@ -1507,7 +1507,7 @@ export interface paths {
         put?: never;
         /**
          * Cancels a shop's part of an order before it was shipped
-         * @description Cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its money is paid back, or not collected, and the customer gets a mail. Members and operators. Needs a signed-in user.
+         * @description Cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its money is paid back, or not collected, and the customer gets a mail. Needs the permission order.cancel in the shop or in the marketplace.
          */
         post: operations["OrderService_CancelShopOrder"];
         delete?: never;
@@ -1527,7 +1527,7 @@ export interface paths {
         put?: never;
         /**
          * Marks a shipped part of an order as delivered
-         * @description Marks a shipped part of an order as delivered. Members and operators. Needs a signed-in user.
+         * @description Marks a shipped part of an order as delivered. Needs the permission order.fulfil in the shop or in the marketplace.
          */
         post: operations["OrderService_DeliverShopOrder"];
         delete?: never;
@@ -1547,7 +1547,7 @@ export interface paths {
         put?: never;
         /**
          * Marks a shop's part of an order as shipped, by a carrier or by the shop itself
-         * @description Marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and operators. Needs a signed-in user.
+         * @description Marks a shop's part of an order as shipped, by a carrier or by the shop itself. Needs the permission order.fulfil in the shop or in the marketplace.
          */
         post: operations["OrderService_ShipShopOrder"];
         delete?: never;
@@ -1571,7 +1571,7 @@ export interface paths {
         put?: never;
         /**
          * Registers a shop; the caller becomes its owner
-         * @description Registers a shop; the caller becomes its owner. An operator registers a shop without owner. Needs a signed-in user.
+         * @description Registers a shop; the caller becomes its owner. An operator registers a shop without owner. Needs a signed-in user. The permission shop.write lets a caller do more with it.
          */
         post: operations["ShopService_CreateShop"];
         delete?: never;
@@ -1589,7 +1589,7 @@ export interface paths {
         };
         /**
          * Shows one shop, by ID or by handle
-         * @description Shows one shop, by ID or by handle. Anyone may call it.
+         * @description Shows one shop, by ID or by handle. Anyone may call it. The permission shop.read lets a caller do more with it.
          */
         get: operations["ShopService_GetShop"];
         put?: never;
@@ -1599,7 +1599,7 @@ export interface paths {
         head?: never;
         /**
          * Changes a shop's profile
-         * @description Changes a shop's profile. Members and operators. Needs a signed-in user.
+         * @description Changes a shop's profile. Needs the permission shop.write in the shop or in the marketplace.
          */
         patch: operations["ShopService_UpdateShop"];
         trace?: never;
@@ -1613,13 +1613,13 @@ export interface paths {
         };
         /**
          * Lists a shop's open invitations, newest first
-         * @description Lists a shop's open invitations, newest first. The shop's owners and operators only. Needs a signed-in user.
+         * @description Lists a shop's open invitations, newest first. Needs the permission member.manage in the shop or in the marketplace.
          */
         get: operations["ShopService_ListInvitations"];
         put?: never;
         /**
          * Invites a person by e-mail to become a member of a shop
-         * @description Invites a person by e-mail to become a member of a shop. The person signs in with that address, verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours. Needs a signed-in user.
+         * @description Invites a person by e-mail to become a member of a shop. The person signs in with that address, verified by the sign-in provider, and accepts. A shop has at most shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours. Needs the permission member.manage in the shop or in the marketplace.
          */
         post: operations["ShopService_InviteMember"];
         delete?: never;
@@ -1640,7 +1640,7 @@ export interface paths {
         post?: never;
         /**
          * Takes back an invitation
-         * @description Takes back an invitation. The shop's owners and operators only. Needs a signed-in user.
+         * @description Takes back an invitation. Needs the permission member.manage in the shop or in the marketplace.
          */
         delete: operations["ShopService_RevokeInvitation"];
         options?: never;
@@ -1657,13 +1657,13 @@ export interface paths {
         };
         /**
          * Lists a shop's members, oldest first
-         * @description Lists a shop's members, oldest first. Members and operators only. Needs a signed-in user.
+         * @description Lists a shop's members, oldest first. Needs the permission member.read in the shop or in the marketplace.
          */
         get: operations["ShopService_ListMembers"];
         put?: never;
         /**
-         * Changes a member's role
-         * @description Changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an invitation; see InviteMember. Needs a signed-in user.
+         * Changes a member's role and permissions
+         * @description Changes a member's role and permissions. A user becomes a member by accepting an invitation; see InviteMember. Needs the permission member.manage in the shop or in the marketplace.
          */
         post: operations["ShopService_AddMember"];
         delete?: never;
@@ -1684,7 +1684,7 @@ export interface paths {
         post?: never;
         /**
          * Ends a membership
-         * @description Ends a membership. The shop's owners and operators only, but every member may end its own, also of a suspended shop. The last owner stays. Needs a signed-in user.
+         * @description Ends a membership. The shop's owners and operators only, but every member may end its own, also of a suspended shop. The last owner stays. Needs a signed-in user. The permission member.manage lets a caller do more with it.
          */
         delete: operations["ShopService_RemoveMember"];
         options?: never;
@@ -1701,7 +1701,7 @@ export interface paths {
         };
         /**
          * Lists a shop's parts of orders, newest first
-         * @description Lists a shop's parts of orders, newest first. Members and operators. Needs a signed-in user.
+         * @description Lists a shop's parts of orders, newest first. Needs the permission order.read in the shop or in the marketplace.
          */
         get: operations["OrderService_ListShopOrders"];
         put?: never;
@@ -1721,13 +1721,13 @@ export interface paths {
         };
         /**
          * Lists all products of a shop with their stock, drafts included
-         * @description Lists all products of a shop with their stock, drafts included. Members and operators only. Needs a signed-in user.
+         * @description Lists all products of a shop with their stock, drafts included. Needs the permission product.read in the shop or in the marketplace.
          */
         get: operations["ProductService_ListShopProducts"];
         put?: never;
         /**
          * Adds a product to a shop
-         * @description Adds a product to a shop. Members and operators only. Needs a signed-in user.
+         * @description Adds a product to a shop. Needs the permission product.write in the shop or in the marketplace.
          */
         post: operations["ProductService_CreateProduct"];
         delete?: never;
@@ -1745,7 +1745,7 @@ export interface paths {
         };
         /**
          * Pages through whole products of a shop with their stock, in import's form, with what only the shop may see
-         * @description Pages through whole products of a shop with their stock, in import's form, with what only the shop may see. Members and operators only. Needs a signed-in user.
+         * @description Pages through whole products of a shop with their stock, in import's form, with what only the shop may see. Needs the permission product.read in the shop or in the marketplace.
          */
         get: operations["ProductService_ExportShopProducts"];
         put?: never;
@@ -1765,7 +1765,7 @@ export interface paths {
         };
         /**
          * Sums up what a shop sold, by day and currency
-         * @description Sums up what a shop sold, by day and currency. Members and operators. An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over does not change, and a day may have a negative net. Days without either are left out. A change is shown within seconds. Without a range it shows the last 30 days; a range has at most 366. Needs a signed-in user.
+         * @description Sums up what a shop sold, by day and currency. An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over does not change, and a day may have a negative net. Days without either are left out. A change is shown within seconds. Without a range it shows the last 30 days; a range has at most 366. Needs the permission sales.read in the shop or in the marketplace.
          */
         get: operations["OrderService_GetShopSales"];
         put?: never;
@@ -1785,13 +1785,13 @@ export interface paths {
         };
         /**
          * Lists a shop's vouchers, newest first
-         * @description Lists a shop's vouchers, newest first. Members and operators. Needs a signed-in user.
+         * @description Lists a shop's vouchers, newest first. Needs the permission voucher.read in the shop or in the marketplace.
          */
         get: operations["VoucherService_ListShopVouchers"];
         put?: never;
         /**
          * Creates a voucher for what a shop sells
-         * @description Creates a voucher for what a shop sells. Members and operators. A code is unique among the vouchers of a shop. A shop has at most 1,000 vouchers. Needs a signed-in user.
+         * @description Creates a voucher for what a shop sells. A code is unique among the vouchers of a shop. A shop has at most 1,000 vouchers. Needs the permission voucher.write in the shop or in the marketplace.
          */
         post: operations["VoucherService_CreateShopVoucher"];
         delete?: never;
@@ -1809,13 +1809,13 @@ export interface paths {
         };
         /**
          * Lists a shop's webhooks, newest first
-         * @description Lists a shop's webhooks, newest first. Members and operators. Needs a signed-in user.
+         * @description Lists a shop's webhooks, newest first. Needs the permission webhook.read in the shop or in the marketplace.
          */
         get: operations["WebhookService_ListShopWebhooks"];
         put?: never;
         /**
          * Creates a webhook that gets the events of a shop
-         * @description Creates a webhook that gets the events of a shop. Members and operators. Only this answer, and that of RotateWebhookSecret, shows a secret. A shop has at most 20 webhooks. Needs a signed-in user.
+         * @description Creates a webhook that gets the events of a shop. Only this answer, and that of RotateWebhookSecret, shows a secret. A shop has at most 20 webhooks. Needs the permission webhook.write in the shop or in the marketplace.
          */
         post: operations["WebhookService_CreateShopWebhook"];
         delete?: never;
@@ -1863,7 +1863,7 @@ export interface paths {
         head?: never;
         /**
          * Changes what the request names of one variant, also its SKU
-         * @description Changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in carts. Members and operators only. Needs a signed-in user.
+         * @description Changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in carts. Needs the permission product.write in the shop or in the marketplace.
          */
         patch: operations["ProductService_UpdateVariant"];
         trace?: never;
@@ -1878,7 +1878,7 @@ export interface paths {
         get?: never;
         /**
          * Sets how many pieces of a variant are on hand
-         * @description Sets how many pieces of a variant are on hand. Members and operators only. Not below what is reserved. Needs a signed-in user.
+         * @description Sets how many pieces of a variant are on hand. Not below what is reserved. Needs the permission stock.write in the shop or in the marketplace.
          */
         put: operations["ProductService_SetStock"];
         post?: never;
@@ -1897,7 +1897,7 @@ export interface paths {
         };
         /**
          * Lists the latest 100 adjustments of a variant's stock, newest first
-         * @description Lists the latest 100 adjustments of a variant's stock, newest first. Members and operators only. Needs a signed-in user.
+         * @description Lists the latest 100 adjustments of a variant's stock, newest first. Needs the permission product.read in the shop or in the marketplace.
          */
         get: operations["ProductService_ListStockAdjustments"];
         put?: never;
@@ -1919,7 +1919,7 @@ export interface paths {
         put?: never;
         /**
          * Adds to the pieces of a variant that are on hand, or takes from them
-         * @description Adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Members and operators only. Needs a signed-in user.
+         * @description Adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Needs the permission stock.write in the shop or in the marketplace.
          */
         post: operations["ProductService_AdjustStock"];
         delete?: never;
@@ -1937,7 +1937,7 @@ export interface paths {
         };
         /**
          * Shows a voucher to members of its shop and operators
-         * @description Shows a voucher to members of its shop and operators. Needs a signed-in user.
+         * @description Shows a voucher to members of its shop and operators. Needs the permission voucher.read in the shop or in the marketplace.
          */
         get: operations["VoucherService_GetVoucher"];
         put?: never;
@@ -1947,7 +1947,7 @@ export interface paths {
         head?: never;
         /**
          * Changes a voucher
-         * @description Changes a voucher: fields that are absent stay as they are. Members of its shop and operators. Orders that were placed keep their discounts. A limit below what was used already ends the voucher's use. Needs a signed-in user.
+         * @description Changes a voucher: fields that are absent stay as they are. Members of its shop and operators. Orders that were placed keep their discounts. A limit below what was used already ends the voucher's use. Needs the permission voucher.write in the shop or in the marketplace.
          */
         patch: operations["VoucherService_UpdateVoucher"];
         trace?: never;
@@ -1963,7 +1963,7 @@ export interface paths {
         put?: never;
         /**
          * Ends the use of a voucher
-         * @description Ends the use of a voucher. UpdateVoucher makes it active again. Members of its shop and operators. Needs a signed-in user.
+         * @description Ends the use of a voucher. UpdateVoucher makes it active again. Members of its shop and operators. Needs the permission voucher.write in the shop or in the marketplace.
          */
         post: operations["VoucherService_DisableVoucher"];
         delete?: never;
@@ -1983,7 +1983,7 @@ export interface paths {
         put?: never;
         /**
          * Sends a message again, at once and with the same webhook-id
-         * @description Sends a message again, at once and with the same webhook-id. Members of the webhook's shop and operators. Needs a signed-in user.
+         * @description Sends a message again, at once and with the same webhook-id. Members of the webhook's shop and operators. Needs the permission webhook.write in the shop or in the marketplace.
          */
         post: operations["WebhookService_RedeliverWebhook"];
         delete?: never;
@@ -2021,21 +2021,21 @@ export interface paths {
         };
         /**
          * Shows a webhook to members of its shop and operators
-         * @description Shows a webhook to members of its shop and operators. Needs a signed-in user.
+         * @description Shows a webhook to members of its shop and operators. Needs the permission webhook.read in the shop or in the marketplace.
          */
         get: operations["WebhookService_GetWebhook"];
         put?: never;
         post?: never;
         /**
          * Deletes a webhook and its log
-         * @description Deletes a webhook and its log. Members of its shop and operators. Needs a signed-in user.
+         * @description Deletes a webhook and its log. Members of its shop and operators. Needs the permission webhook.write in the shop or in the marketplace.
          */
         delete: operations["WebhookService_DeleteWebhook"];
         options?: never;
         head?: never;
         /**
          * Changes a webhook
-         * @description Changes a webhook: fields that are absent stay as they are. Members of its shop and operators. A disabled webhook gets no events, and those that happen meanwhile are not sent later. The status active enables it again. Needs a signed-in user.
+         * @description Changes a webhook: fields that are absent stay as they are. Members of its shop and operators. A disabled webhook gets no events, and those that happen meanwhile are not sent later. The status active enables it again. Needs the permission webhook.write in the shop or in the marketplace.
          */
         patch: operations["WebhookService_UpdateWebhook"];
         trace?: never;
@@ -2049,7 +2049,7 @@ export interface paths {
         };
         /**
          * Lists what was sent to a webhook in the last 30 days, newest first
-         * @description Lists what was sent to a webhook in the last 30 days, newest first. Members of its shop and operators. Needs a signed-in user.
+         * @description Lists what was sent to a webhook in the last 30 days, newest first. Members of its shop and operators. Needs the permission webhook.read in the shop or in the marketplace.
          */
         get: operations["WebhookService_ListWebhookDeliveries"];
         put?: never;
@@ -2071,7 +2071,7 @@ export interface paths {
         put?: never;
         /**
          * Gives a webhook a new secret
-         * @description Gives a webhook a new secret. Members of its shop and operators. For 24 hours, messages are signed with the earlier secrets, too. At most 5 secrets are valid at the same time. Needs a signed-in user.
+         * @description Gives a webhook a new secret. Members of its shop and operators. For 24 hours, messages are signed with the earlier secrets, too. At most 5 secrets are valid at the same time. Needs the permission webhook.write in the shop or in the marketplace.
          */
         post: operations["WebhookService_RotateWebhookSecret"];
         delete?: never;
@@ -2091,7 +2091,7 @@ export interface paths {
         put?: never;
         /**
          * Sends a message of the type evt.webhook.test, once
-         * @description Sends a message of the type evt.webhook.test, once. Members of its shop and operators. The log of deliveries shows what came of it. The last 20 tests are kept. Needs a signed-in user.
+         * @description Sends a message of the type evt.webhook.test, once. Members of its shop and operators. The log of deliveries shows what came of it. The last 20 tests are kept. Needs the permission webhook.write in the shop or in the marketplace.
          */
         post: operations["WebhookService_TestWebhook"];
         delete?: never;
@@ -2118,6 +2118,8 @@ export interface components {
         };
         /** @description The message AddMemberRequest. */
         AddMemberRequest: {
+            /** @description What a member of the staff may do, of the permissions that staff may have; empty: all of them. An owner may do everything. */
+            permissions?: string[];
             /**
              * @description What the member may do: an owner also manages the members.
              * @enum {string}
@@ -2559,7 +2561,7 @@ export interface components {
             kind: "percent" | "fixed_amount" | "free_shipping" | "buy_x_get_y";
             /** @description Absent: any number of uses. */
             limits?: components["schemas"]["VoucherLimitsInput"];
-            /** @description How much of the discount the operator bears, in percent. Operators only. Empty: 0. */
+            /** @description How much of the discount the operator bears, in percent. Empty: 0. */
             operatorShare?: string;
             /** @description For percent: above 0, at most 100. */
             percent?: string;
@@ -2968,6 +2970,8 @@ export interface components {
             expiresAt: string;
             /** @description "inv_…". */
             id: string;
+            /** @description What the person may do in the shop after accepting. */
+            permissions: string[];
             /**
              * @description The role that the person gets: owner or staff.
              * @enum {string}
@@ -2985,6 +2989,8 @@ export interface components {
              * @description The person's e-mail address. Case does not count.
              */
             email: string;
+            /** @description What a member of the staff may do, of the permissions that staff may have; empty: all of them. An owner may do everything. */
+            permissions?: string[];
             /**
              * @description The role that the person gets: owner or staff.
              * @enum {string}
@@ -3208,6 +3214,8 @@ export interface components {
              * @description When it was made.
              */
             createdAt: string;
+            /** @description What the member may do in the shop: all that a shop has for an owner, and for staff what an owner chose. */
+            permissions: string[];
             /**
              * @description owner or staff.
              * @enum {string}
@@ -4480,7 +4488,7 @@ export interface components {
             getQuantity?: number | string;
             /** @description Replaces all limits. */
             limits?: components["schemas"]["VoucherLimitsInput"];
-            /** @description How much of the discount the operator bears, in percent. Operators only. */
+            /** @description How much of the discount the operator bears, in percent. */
             operatorShare?: string;
             /** @description For percent: above 0, at most 100. */
             percent?: string;

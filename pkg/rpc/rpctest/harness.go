@@ -217,10 +217,10 @@ func (k *Harness) As(ctx context.Context, t testing.TB, a identity.Actor) contex
 	return identity.WithAssertion(ctx, k.signers[identity.Gateway].Assert(a))
 }
 
-// User returns a context for calls by the gateway on behalf of a user with roles.
-func (k *Harness) User(ctx context.Context, t testing.TB, roles ...string) context.Context {
+// User returns a context for calls by the gateway on behalf of a user with permissions in the marketplace.
+func (k *Harness) User(ctx context.Context, t testing.TB, permissions ...string) context.Context {
 	t.Helper()
-	return k.As(ctx, t, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Roles: roles})
+	return k.As(ctx, t, identity.Actor{Kind: identity.KindUser, ID: "usr_1", Permissions: permissions})
 }
 
 func get(id string) *productv1.GetProductRequest { return &productv1.GetProductRequest{Id: id} }

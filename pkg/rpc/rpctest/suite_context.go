@@ -226,7 +226,7 @@ func access(t *testing.T, transports Transports) {
 		"anonymous": k.As(ctx, t, identity.Anonymous()),
 		"guest":     k.As(ctx, t, identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}),
 		"user":      k.User(ctx, t),
-		"operator":  k.User(ctx, t, identity.RoleOperator),
+		"operator":  k.User(ctx, t, "category.write", "product.write"),
 		"gateway":   ctx,
 	}
 	g := k.Client(identityGateway)

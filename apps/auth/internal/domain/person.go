@@ -4,13 +4,8 @@ package domain
 import (
 	"strings"
 	"time"
-)
 
-// The roles of souk. Being a member of a shop is not a role: the shop service knows the members.
-const (
-	RoleCustomer = "customer"
-	RoleSeller   = "seller"
-	RoleOperator = "operator"
+	"souk/pkg/permission"
 )
 
 // RolesClaimZitadel is the claim with a project's roles in Zitadel's tokens, an object keyed by role.
@@ -24,7 +19,8 @@ type Person struct {
 	Name            string
 	// IssuedAt is when the provider said it; zero: unknown.
 	IssuedAt time.Time
-	// Roles are souk's roles; customer is always among them.
+	// Roles are souk's roles; customer is always among them. Being a member of a shop is not a role: the shop service
+	// knows the members.
 	Roles []string
 	// RolesKnown reports whether the provider said anything about roles.
 	RolesKnown bool
@@ -63,7 +59,7 @@ type Actor struct {
 // It reads the configured claim and Zitadel's. Names that are not roles of souk are dropped; everybody is a
 // customer. known is false if both claims are missing.
 func Roles(claims map[string]any, claim string) (roles []string, known bool) {
-	has := map[string]bool{RoleCustomer: true}
+	has := map[string]bool{permission.RoleCustomer: true}
 	for _, c := range []string{claim, RolesClaimZitadel} {
 		v, ok := claims[c]
 		if !ok {
@@ -87,7 +83,7 @@ func Roles(claims map[string]any, claim string) (roles []string, known bool) {
 			}
 		}
 	}
-	for _, r := range []string{RoleCustomer, RoleSeller, RoleOperator} {
+	for _, r := range permission.Roles() {
 		if has[r] {
 			roles = append(roles, r)
 		}

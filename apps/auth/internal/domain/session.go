@@ -3,6 +3,8 @@ package domain
 import (
 	"slices"
 	"time"
+
+	"souk/pkg/permission"
 )
 
 // TouchEvery is the shortest time between two writes of a session's last use.
@@ -14,7 +16,7 @@ type Lifetimes struct {
 	Absolute time.Duration
 	// Idle is the lifetime without use.
 	Idle time.Duration
-	// Operator is Absolute for operators, whose role is only read at sign-in.
+	// Operator is Absolute for people whose roles have permissions in the marketplace: roles are only read at sign-in.
 	Operator time.Duration
 }
 
@@ -32,7 +34,7 @@ type Session struct {
 // NewSession returns a session that begins now.
 func NewSession(userID string, roles []string, now time.Time, l Lifetimes) Session {
 	life := l.Absolute
-	if slices.Contains(roles, RoleOperator) {
+	if slices.ContainsFunc(roles, permission.Privileged) {
 		life = min(life, l.Operator)
 	}
 	return Session{UserID: userID, Roles: roles, Created: now, Expires: now.Add(life), Seen: now}

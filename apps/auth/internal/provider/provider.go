@@ -23,6 +23,7 @@ import (
 	"souk/apps/auth/internal/domain"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
+	"souk/pkg/permission"
 	"souk/pkg/secrets"
 )
 
@@ -248,7 +249,7 @@ func (p *Provider) Profile(ctx context.Context, accessToken, subject string) (do
 }
 
 func (p *Provider) userinfo(ctx context.Context, f *found, accessToken, subject string) (domain.Person, error) {
-	unknown := domain.Person{Issuer: p.o.Issuer, Subject: subject, Roles: []string{domain.RoleCustomer}}
+	unknown := domain.Person{Issuer: p.o.Issuer, Subject: subject, Roles: []string{permission.RoleCustomer}}
 	endpoint := f.party.UserinfoEndpoint()
 	if endpoint == "" {
 		return unknown, nil

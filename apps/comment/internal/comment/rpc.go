@@ -16,6 +16,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/identity"
+	"souk/pkg/membership"
 	"souk/pkg/rpc"
 	"souk/pkg/weblink"
 )
@@ -30,13 +31,6 @@ type Orders interface {
 	) (*orderv1.FindPurchaseResponse, error)
 }
 
-// Shops is the shop service, as far as comment needs it.
-type Shops interface {
-	CheckMembership(
-		ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
-	) (*shopv1.CheckMembershipResponse, error)
-}
-
 // Users is the user service, as far as comment needs it.
 type Users interface {
 	BatchGetUsers(
@@ -48,7 +42,7 @@ type Users interface {
 type Deps struct {
 	Store  *Store
 	Orders Orders
-	Shops  Shops
+	Shops  membership.Shops
 	Users  Users
 	// Rules returns the rules that apply now.
 	Rules func() Rules
@@ -181,7 +175,7 @@ func (r *RPC) GetReview(ctx context.Context, in *commentv1.GetReviewRequest) (*c
 		return nil, err
 	}
 	caller := identity.FromContext(ctx)
-	if v.Status != Published && v.AuthorID != caller.ID && !caller.IsOperator() {
+	if v.Status != Published && v.AuthorID != caller.ID && !rpc.Permitted(ctx) {
 		return nil, noSuchReview()
 	}
 	out, err := r.reviewToProto(ctx, v)
@@ -331,15 +325,8 @@ func (r *RPC) ReplyToReview(
 	if err != nil {
 		return nil, err
 	}
-	caller := identity.FromContext(ctx)
-	if !caller.IsOperator() {
-		member, err := r.isMember(ctx, v.ShopID, caller.ID)
-		if err != nil {
-			return nil, err
-		}
-		if !member {
-			return nil, noSuchReview()
-		}
+	if _, err := membership.CheckKnown(ctx, r.Shops, v.ShopID, noSuchReview()); err != nil {
+		return nil, err
 	}
 	v, err = r.Store.Update(ctx, in.GetId(), func(v *Review) ([]event.Event, error) {
 		switch {

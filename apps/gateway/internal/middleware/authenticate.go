@@ -28,8 +28,12 @@ type Authenticator interface {
 // session leaves the caller anonymous. A refused credential counts against the limit of its sender's address.
 //
 // A bearer token's answer is kept until the time that the auth service names, a minute at most. A session is
-// checked at every request, so that a logout takes effect at once.
-func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits) Middleware {
+// checked at every request, so that a logout takes effect at once. What the roles of a user allow is looked up in
+// permissions at every request, so that a change takes effect at once, too.
+func Authenticate(
+	auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits,
+	permissions func(roles []string) []string,
+) Middleware {
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,6 +60,9 @@ func Authenticate(auth Authenticator, signer *identity.Signer, cookie string, c 
 			if err != nil {
 				WriteProblem(w, r, err)
 				return
+			}
+			if actor.IsUser() {
+				actor.Permissions = permissions(actor.Roles)
 			}
 			From(r.Context()).Actor = actor
 			ctx := identity.WithAssertion(identity.NewContext(r.Context(), actor), signer.Assert(actor))

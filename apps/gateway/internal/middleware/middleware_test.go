@@ -20,6 +20,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/permission"
 	"souk/pkg/rpc"
 )
 
@@ -225,7 +226,7 @@ func TestRefusedCredentialsAreCounted(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
 		r.Header.Set("Authorization", authorization)
 		mw := Authenticate(&fakeAuth{until: noon}, signer, "souk_session", c,
-			Limits{Metrics: counters(t), ByAddress: address, Logger: zap.NewNop()})
+			Limits{Metrics: counters(t), ByAddress: address, Logger: zap.NewNop()}, permission.Sets{}.Of)
 		return ask(func(http.ResponseWriter, *http.Request) {}, r, mw)
 	}
 	left, usedUp, down := &fixedLimiter{allowed: true}, &fixedLimiter{}, &fixedLimiter{err: errors.New("redis is down")}
@@ -250,8 +251,10 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 	c := clock.NewManual(noon)
 	key := identity.DeriveKey([]byte(strings.Repeat("s", 32)), "gateway")
 	auth := &fakeAuth{until: noon.Add(30 * time.Second)}
+	var sets permission.Sets
 	mw := Authenticate(auth, identity.NewSigner("gateway", key, time.Minute, c), "souk_session", c,
-		Limits{Metrics: counters(t), ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()})
+		Limits{Metrics: counters(t), ByAddress: &fixedLimiter{allowed: true}, Logger: zap.NewNop()},
+		func(roles []string) []string { return sets.Of(roles) })
 	send := func(method, path, authorization, cookie string) (*http.Response, identity.Actor) {
 		r := httptest.NewRequest(method, path, nil)
 		if authorization != "" {
@@ -270,6 +273,13 @@ func TestCredentialsAreAuthenticated(t *testing.T) {
 	require.Equal(t, "usr_1", actor.ID)
 	_, _ = send(http.MethodGet, "/v1/me", "Bearer good", "")
 	require.EqualValues(t, 1, auth.calls.Load(), "a bearer's answer is reused")
+	sets = permission.Sets{"customer": {"order.read"}}
+	_, actor = send(http.MethodGet, "/v1/me", "Bearer good", "")
+	require.Equal(t, []string{"order.read"}, actor.Permissions, "what the roles allow is looked up at each request")
+	sets = nil
+	_, actor = send(http.MethodGet, "/v1/me", "Bearer good", "")
+	require.Empty(t, actor.Permissions)
+	require.EqualValues(t, 1, auth.calls.Load())
 	c.Advance(31 * time.Second)
 	_, _ = send(http.MethodGet, "/v1/me", "Bearer good", "")
 	require.EqualValues(t, 2, auth.calls.Load(), "but not longer than auth allows")

@@ -53,6 +53,8 @@ type Deps struct {
 	MaxBody        int64
 	Timeout        time.Duration
 	Ready          func(context.Context) error
+	// Permissions returns what roles allow in the whole marketplace.
+	Permissions func(roles []string) []string
 	// Stopping is closed when the gateway stops.
 	Stopping <-chan struct{}
 }
@@ -141,7 +143,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		}))
 	}
 	named := middleware.Chain(ahead(byContract, mux),
-		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits),
+		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits, d.Permissions),
 		middleware.RateLimit(limits), // refusals by later steps count, too
 		middleware.CrossOrigin(d.Origins),
 		// per route, in newMux: idempotency; ETag, Cache-Control and the filling of the cache

@@ -9,7 +9,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
-	"souk/pkg/identity"
+	"souk/pkg/rpc"
 	"souk/pkg/saga"
 	"souk/pkg/weblink"
 )
@@ -27,7 +27,7 @@ const (
 // Errors: not_found (also for another customer's order), conflict (its checkout still runs, or it was shipped),
 // timeout (the cancellation continues; another call waits for it).
 func (s *Service) Cancel(ctx context.Context, orderID, reason string, partIDs []string) (domain.Order, error) {
-	if _, err := s.Get(ctx, orderID); err != nil {
+	if _, err := s.owned(ctx, orderID); err != nil {
 		return domain.Order{}, err
 	}
 	return s.cancel(ctx, orderID,
@@ -45,9 +45,9 @@ func (s *Service) CancelAsOperator(ctx context.Context, orderID, reason string) 
 	return o, noOrder(err)
 }
 
-// CancelPart is Cancel of one shop order, for members of its shop and operators.
+// CancelPart is Cancel of one shop order, for callers with the permission in its shop.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither a member of the shop nor an operator), conflict,
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, conflict,
 // timeout; see Cancel.
 func (s *Service) CancelPart(ctx context.Context, partID, reason string) (domain.ShopOrder, error) {
 	if err := checkText("reason", reason); err != nil {
@@ -58,7 +58,7 @@ func (s *Service) CancelPart(ctx context.Context, partID, reason string) (domain
 		return domain.ShopOrder{}, err
 	}
 	r := domain.CancelRequest{PartIDs: []string{partID}, By: domain.CancelledByShop, Reason: reason}
-	if identity.FromContext(ctx).IsOperator() {
+	if rpc.Permitted(ctx) {
 		r.By = domain.CancelledByOperator
 	}
 	o, err := s.cancel(ctx, orderID, r)

@@ -14,11 +14,11 @@ import (
 	cartv1 "souk/gen/go/souk/cart/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
-	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
 	"souk/pkg/clock"
 	"souk/pkg/event"
+	"souk/pkg/membership"
 	"souk/pkg/money"
 	"souk/pkg/saga"
 )
@@ -63,13 +63,6 @@ type Carts interface {
 	RemoveOrdered(
 		ctx context.Context, r *cartv1.RemoveOrderedRequest, opts ...grpc.CallOption,
 	) (*cartv1.RemoveOrderedResponse, error)
-}
-
-// Shops is the shop service, as far as order needs it.
-type Shops interface {
-	CheckMembership(
-		ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
-	) (*shopv1.CheckMembershipResponse, error)
 }
 
 // SagaStore stores the changes that sagas make to orders.
@@ -193,7 +186,7 @@ type Deps struct {
 	Products Products
 	Carts    Carts
 	Payments Payments
-	Shops    Shops
+	Shops    membership.Shops
 	Users    Users
 	// Addresses is called for checkouts with an address of the customer's address book.
 	Addresses Addresses

@@ -40,7 +40,7 @@ func (s *Service) Sales(ctx context.Context, shop, first, last string) ([]domain
 	case from.AddDate(0, 0, salesDays).Compare(to) <= 0:
 		return nil, errs.InvalidField("from", "is more than %d days before the last day", salesDays-1)
 	}
-	shopID, err := s.shopOfMember(ctx, shop)
+	shopID, err := s.shopOf(ctx, shop)
 	if err != nil {
 		return nil, err
 	}

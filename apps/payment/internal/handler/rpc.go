@@ -13,6 +13,7 @@ import (
 	"souk/pkg/identity"
 	"souk/pkg/money"
 	"souk/pkg/page"
+	"souk/pkg/rpc"
 )
 
 // RPC is the gRPC server of PaymentService.
@@ -89,7 +90,7 @@ func (h *RPC) Refund(ctx context.Context, r *paymentv1.RefundRequest) (*paymentv
 	return &paymentv1.RefundResponse{Payment: toProto(p)}, nil
 }
 
-// GetPayment returns one of the caller's payments.
+// GetPayment returns one of the caller's payments, or any if the caller has the permission in the marketplace.
 //
 // Errors: not_found (also if it is another customer's).
 func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*paymentv1.GetPaymentResponse, error) {
@@ -97,7 +98,13 @@ func (h *RPC) GetPayment(ctx context.Context, r *paymentv1.GetPaymentRequest) (*
 	if caller.ID == "" {
 		return nil, errs.New(errs.NotFound, "there is no such payment")
 	}
-	p, err := h.service.Get(ctx, r.GetId(), caller.ID)
+	var p domain.Payment
+	var err error
+	if rpc.Permitted(ctx) {
+		p, err = h.service.Any(ctx, r.GetId())
+	} else {
+		p, err = h.service.Get(ctx, r.GetId(), caller.ID)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -252,6 +252,14 @@ func (s *Service) Get(ctx context.Context, paymentID, customerID string) (domain
 	return p, missing(err)
 }
 
+// Any returns a payment of any customer.
+//
+// Errors: not_found.
+func (s *Service) Any(ctx context.Context, paymentID string) (domain.Payment, error) {
+	p, err := s.Store.ByID(ctx, paymentID)
+	return p, missing(err)
+}
+
 // Adopt gives a guest's payments for the orders to a user.
 func (s *Service) Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error {
 	return s.Store.Adopt(ctx, guestID, userID, orderIDs)

@@ -11,6 +11,8 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/id"
 	"souk/pkg/identity"
+	"souk/pkg/permission"
+	"souk/pkg/rpc"
 )
 
 // Item is one product of an import.
@@ -141,8 +143,8 @@ func (s *Service) resolve(ctx context.Context, in *progress) error {
 		paths[i] = domain.NormalAll(item.CategoryPath)
 	}
 	in.rejectRepeated(shops)
-	// All shops share the category tree, so only operators add to it.
-	categories, err := s.store.CategoriesByPath(ctx, paths, identity.FromContext(ctx).IsOperator())
+	// All shops share the category tree.
+	categories, err := s.store.CategoriesByPath(ctx, paths, identity.FromContext(ctx).Can(permission.CategoryWrite))
 	if err != nil {
 		return err
 	}
@@ -175,7 +177,7 @@ func (in *progress) rejectRepeated(shops map[string]domain.Shop) {
 }
 
 func hint(ctx context.Context) string {
-	if identity.FromContext(ctx).IsOperator() {
+	if rpc.Permitted(ctx) {
 		return ""
 	}
 	return " of yours"

@@ -12,7 +12,7 @@ import (
 	"souk/apps/product/internal/domain"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/errs"
-	"souk/pkg/identity"
+	"souk/pkg/membership"
 )
 
 // Store keeps the catalogue, the stock and the read model.
@@ -75,13 +75,13 @@ func storable(s string) bool { return !strings.ContainsRune(s, 0) }
 
 var errNoProduct = errs.New(errs.NotFound, "there is no such product")
 
-// mayChange returns an error unless the caller may change what the shop sells: a member of a shop that is not
-// suspended, or an operator.
+// mayChange returns an error unless the caller has the method's permission in the shop, which must not be suspended, or
+// in the whole marketplace.
 //
-// Errors: not_found (refusal), forbidden (the shop is suspended).
+// Errors: not_found (refusal), forbidden (the permission is missing, or the shop is suspended).
 func (s *Service) mayChange(ctx context.Context, shopID string, refusal *errs.Error) error {
-	status, err := s.standing(ctx, shopID, refusal)
-	if err == nil && status == domain.ShopSuspended {
+	in, err := membership.CheckKnown(ctx, s.shops, shopID, refusal)
+	if err == nil && in.Status == domain.ShopSuspended && !in.Everywhere {
 		return errs.New(
 			errs.Forbidden,
 			"the shop is suspended: its members fulfil what was ordered and change nothing else",
@@ -90,37 +90,17 @@ func (s *Service) mayChange(ctx context.Context, shopID string, refusal *errs.Er
 	return err
 }
 
-// mayManage returns refusal unless the caller is a member of the shop or an operator.
+// mayManage returns an error unless the caller has the method's permission in the shop or in the whole marketplace.
 //
-// Errors: not_found (so that a stranger does not learn what exists).
+// Errors: not_found (refusal, so that a stranger does not learn what exists), forbidden (the permission is missing).
 func (s *Service) mayManage(ctx context.Context, shopID string, refusal *errs.Error) error {
-	_, err := s.standing(ctx, shopID, refusal)
+	_, err := membership.CheckKnown(ctx, s.shops, shopID, refusal)
 	return err
 }
 
-// standing returns the status of a shop that the caller is a member of. It is empty for an operator, who may manage any
-// shop. A caller who is neither gets refusal.
-func (s *Service) standing(ctx context.Context, shopID string, refusal *errs.Error) (status string, err error) {
-	actor := identity.FromContext(ctx)
-	if actor.IsOperator() {
-		return "", nil
-	}
-	if !actor.IsUser() {
-		return "", refusal
-	}
-	r, err := s.shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shopID, UserId: actor.ID})
-	if err != nil {
-		return "", err
-	}
-	if !r.GetMember() {
-		return "", refusal
-	}
-	return r.GetStatus(), nil
-}
-
-// Product returns a product. Only members of its shop and operators see one that is not visible.
+// Product returns a product. Only callers with the permission product.read in its shop see one that is not visible.
 //
-// Errors: not_found.
+// Errors: not_found, forbidden (a member of the shop lacks the permission).
 func (s *Service) Product(ctx context.Context, productID string) (domain.Document, error) {
 	if !storable(productID) {
 		return domain.Document{}, errNoProduct
@@ -159,9 +139,9 @@ func (s *Service) Search(ctx context.Context, search domain.Search) (domain.Foun
 	return s.store.Search(ctx, search)
 }
 
-// ShopProducts lists a shop's products with their stock, newest first, for its members and operators.
+// ShopProducts lists a shop's products with their stock, newest first, for callers with product.read.
 //
-// Errors: not_found (also if the caller may not see them).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) ShopProducts(
 	ctx context.Context, shop string, status domain.Status, before string, size int,
 ) ([]domain.StockedDocument, error) {
@@ -180,9 +160,9 @@ func (s *Service) Export(ctx context.Context, after string, size int) ([]domain.
 	return s.store.Export(ctx, "", after, size)
 }
 
-// ExportShop returns whole products of a shop in the order of their IDs, for its members and operators.
+// ExportShop returns whole products of a shop in the order of their IDs, for callers with product.read.
 //
-// Errors: not_found (also if the caller may not see them).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) ExportShop(ctx context.Context, shop, after string, size int) ([]domain.Exported, error) {
 	known, err := s.findShop(ctx, shop)
 	if err != nil {

@@ -89,7 +89,7 @@ func (r *RPC) settings(ctx context.Context) ([]*settingsv1.Setting, error) {
 
 // UpdateSetting sets a system setting.
 //
-// Errors: not_found, invalid_argument, conflict, unavailable.
+// Errors: not_found, invalid_argument, forbidden (see mayGive), conflict, unavailable.
 func (r *RPC) UpdateSetting(
 	ctx context.Context, in *settingsv1.UpdateSettingRequest,
 ) (*settingsv1.UpdateSettingResponse, error) {
@@ -104,6 +104,9 @@ func (r *RPC) UpdateSetting(
 			return nil, err
 		}
 	}
+	if err := mayGive(ctx, d, v); err != nil {
+		return nil, err
+	}
 	s, err := r.Store.Set(ctx, d.Key, v, int64(in.GetExpectedVersion()), r.author(ctx))
 	if err != nil {
 		return nil, err
@@ -114,8 +117,8 @@ func (r *RPC) UpdateSetting(
 
 // RollbackSetting gives a system setting the value of an earlier version again.
 //
-// Errors: not_found, invalid_argument (the version is not kept, or its value is no longer valid), conflict,
-// unavailable.
+// Errors: not_found, invalid_argument (the version is not kept, or its value is no longer valid), forbidden (see
+// mayGive), conflict, unavailable.
 func (r *RPC) RollbackSetting(
 	ctx context.Context, in *settingsv1.RollbackSettingRequest,
 ) (*settingsv1.RollbackSettingResponse, error) {
@@ -124,19 +127,46 @@ func (r *RPC) RollbackSetting(
 		return nil, err
 	}
 	s, err := r.Store.Rollback(ctx, d.Key, int64(in.GetVersion()), func(v Value) error {
-		if !v.Set {
-			return nil
+		if v.Set {
+			if _, err := d.Normalize(v.JSON); err != nil {
+				return errs.InvalidField("version", "has a value that is no longer valid")
+			}
 		}
-		if _, err := d.Normalize(v.JSON); err != nil {
-			return errs.InvalidField("version", "has a value that is no longer valid")
-		}
-		return nil
+		return mayGive(ctx, d, v)
 	}, r.author(ctx))
 	if err != nil {
 		return nil, err
 	}
 	m, err := r.changed(ctx, d, s)
 	return &settingsv1.RollbackSettingResponse{Setting: m}, err
+}
+
+// mayGive returns an error unless the caller may give a setting a value: some need a permission of their own, and nobody
+// gives permissions that he does not have.
+//
+// Errors: forbidden.
+func mayGive(ctx context.Context, d setting.Definition, v Value) error {
+	caller := identity.FromContext(ctx)
+	if d.Permission != "" && !caller.Can(d.Permission) {
+		return errs.New(errs.Forbidden, "this needs the permission %s", d.Permission)
+	}
+	if !d.Grants {
+		return nil
+	}
+	value := v.JSON
+	if !v.Set {
+		value = d.Default
+	}
+	names, ok := value.([]any)
+	if !ok {
+		return errs.New(errs.Internal, "the value of %s is no list", d.Key)
+	}
+	for _, name := range names {
+		if text, ok := name.(string); !ok || !caller.Can(text) {
+			return errs.New(errs.Forbidden, "you cannot give %v, which you do not have", name)
+		}
+	}
+	return nil
 }
 
 // changed returns a setting that was changed, when this process applies it.

@@ -10,7 +10,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// Invite stores an invitation to a shop, on behalf of the user by (see lockOwned), and appends its event. It returns
+// Invite stores an invitation to a shop, on behalf of the user by (see lockFor), and appends its event. It returns
 // the invitation with what the shop adds.
 //
 // Errors: not_found, forbidden, already_exists, conflict, rate_limited.
@@ -27,7 +27,8 @@ func (s *Store) Invite(
 			return nil, err
 		}
 		err = q.Invite(ctx, sqlc.InviteParams{
-			ID: in.ID, ShopID: sh.ID, Email: in.Email, Role: string(in.Role), At: in.CreatedAt, ExpiresAt: in.ExpiresAt,
+			ID: in.ID, ShopID: sh.ID, Email: in.Email, Role: string(in.Role), Permissions: stored(in.Permissions),
+			At: in.CreatedAt, ExpiresAt: in.ExpiresAt,
 		})
 		if err != nil {
 			return nil, err
@@ -145,7 +146,9 @@ func (s *Store) Accept(ctx context.Context, invitationID, email, userID string, 
 		if err := closeInvitation(ctx, q, in, userID); err != nil {
 			return err
 		}
-		m, err = q.Join(ctx, sqlc.JoinParams{ShopID: in.ShopID, UserID: userID, Role: string(in.Role), At: now})
+		m, err = q.Join(ctx, sqlc.JoinParams{
+			ShopID: in.ShopID, UserID: userID, Role: string(in.Role), At: now, Permissions: stored(in.Permissions),
+		})
 		return err
 	})
 	return memberOf(m), err
@@ -167,7 +170,7 @@ func (s *Store) Decline(ctx context.Context, invitationID, email string, now tim
 	})
 }
 
-// Revoke ends an open invitation of a shop, on behalf of the user by; see lockOwned.
+// Revoke ends an open invitation of a shop, on behalf of the user by; see lockFor.
 //
 // Errors: not_found, forbidden.
 func (s *Store) Revoke(ctx context.Context, key, by, invitationID string, now time.Time) error {
@@ -212,5 +215,7 @@ func invitationOf(r sqlc.OpenInvitationRow) Invitation {
 		Role:      Role(r.Role),
 		CreatedAt: r.CreatedAt,
 		ExpiresAt: r.ExpiresAt,
+
+		Permissions: r.Permissions,
 	}
 }

@@ -27,7 +27,7 @@ func newest() moment { return moment{Time: time.Date(9999, 1, 1, 0, 0, 0, 0, tim
 
 // ListMembers lists a shop's members.
 //
-// Errors: not_found (also if the caller is neither a member nor an operator), invalid_argument (a made-up page token).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden, invalid_argument (a made-up page token).
 func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (*shopv1.ListMembersResponse, error) {
 	sh, err := r.store.Get(ctx, req.GetShopId())
 	if err != nil {
@@ -51,12 +51,17 @@ func (r *RPC) ListMembers(ctx context.Context, req *shopv1.ListMembersRequest) (
 	return res, nil
 }
 
-// AddMember changes a member's role.
+// AddMember changes a member's role and permissions.
 //
-// Errors: not_found (the shop, or the user is not a member), forbidden (the caller is staff, or the shop is suspended),
-// conflict (the last owner).
+// Errors: invalid_argument, not_found (the shop, or the user is not a member), forbidden (the caller lacks the
+// permission, or the shop is suspended), conflict (the last owner).
 func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*shopv1.AddMemberResponse, error) {
-	m, err := r.store.SetRole(ctx, req.GetShopId(), memberID(ctx), req.GetUserId(), Role(req.GetRole()))
+	role := Role(req.GetRole())
+	permissions, err := given(role, req.GetPermissions())
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.store.SetRole(ctx, req.GetShopId(), memberID(ctx), req.GetUserId(), role, permissions)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +70,7 @@ func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*sho
 
 // RemoveMember ends a membership.
 //
-// Errors: not_found, forbidden (the caller removes another member, and is staff, or the shop is suspended), conflict
+// Errors: not_found, forbidden (the caller removes another member and lacks the permission, or the shop is suspended), conflict
 // (the last owner).
 func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
 	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, req.GetShopId(), memberID(ctx), req.GetUserId())
@@ -73,7 +78,7 @@ func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest)
 
 // InviteMember invites a person by e-mail.
 //
-// Errors: not_found, forbidden (the caller is staff, or the shop is suspended), already_exists (the address is
+// Errors: not_found, forbidden (the caller lacks the permission, or the shop is suspended), already_exists (the address is
 // invited), conflict (the shop has too many members and invitations), rate_limited (it has sent too many).
 func (r *RPC) InviteMember(ctx context.Context, req *shopv1.InviteMemberRequest) (*shopv1.InviteMemberResponse, error) {
 	in := Invitation{
@@ -84,7 +89,11 @@ func (r *RPC) InviteMember(ctx context.Context, req *shopv1.InviteMemberRequest)
 		Role:      Role(req.GetRole()),
 		CreatedAt: r.clock.Now(),
 	}
-	in, err := r.store.Invite(ctx, req.GetShopId(), memberID(ctx), in, func(in Invitation) (event.Event, error) {
+	var err error
+	if in.Permissions, err = given(in.Role, req.GetPermissions()); err != nil {
+		return nil, err
+	}
+	in, err = r.store.Invite(ctx, req.GetShopId(), memberID(ctx), in, func(in Invitation) (event.Event, error) {
 		return event.New(ctx, "evt.shop.member_invited", in.ID, 1, in.CreatedAt,
 			&shopv1.MemberInvited{InvitationId: in.ID, ShopId: in.ShopID, Role: string(in.Role)})
 	})
@@ -96,11 +105,11 @@ func (r *RPC) InviteMember(ctx context.Context, req *shopv1.InviteMemberRequest)
 
 // ListInvitations lists a shop's open invitations.
 //
-// Errors: not_found, forbidden (the caller is staff), invalid_argument (a made-up page token).
+// Errors: not_found, forbidden (the caller lacks the permission), invalid_argument (a made-up page token).
 func (r *RPC) ListInvitations(
 	ctx context.Context, req *shopv1.ListInvitationsRequest,
 ) (*shopv1.ListInvitationsResponse, error) {
-	sh, err := r.store.Owned(ctx, req.GetShopId(), memberID(ctx))
+	sh, err := r.store.Permitted(ctx, req.GetShopId(), memberID(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +125,7 @@ func (r *RPC) ListInvitations(
 
 // RevokeInvitation takes back an invitation.
 //
-// Errors: not_found, forbidden (the caller is staff, or the shop is suspended).
+// Errors: not_found, forbidden (the caller lacks the permission, or the shop is suspended).
 func (r *RPC) RevokeInvitation(
 	ctx context.Context, req *shopv1.RevokeInvitationRequest,
 ) (*shopv1.RevokeInvitationResponse, error) {
@@ -218,6 +227,8 @@ func (i Invitation) toProto() *shopv1.Invitation {
 		Role:      string(i.Role),
 		CreatedAt: timestamppb.New(i.CreatedAt),
 		ExpiresAt: timestamppb.New(i.ExpiresAt),
+
+		Permissions: grants(i.Role, i.Permissions),
 	}
 }
 
@@ -231,9 +242,10 @@ func invitationProtos(list []Invitation) []*shopv1.Invitation {
 
 func (m Member) toProto() *shopv1.Member {
 	return &shopv1.Member{
-		ShopId:    m.ShopID,
-		UserId:    m.UserID,
-		Role:      string(m.Role),
-		CreatedAt: timestamppb.New(m.CreatedAt),
+		ShopId:      m.ShopID,
+		UserId:      m.UserID,
+		Role:        string(m.Role),
+		CreatedAt:   timestamppb.New(m.CreatedAt),
+		Permissions: grants(m.Role, m.Permissions),
 	}
 }

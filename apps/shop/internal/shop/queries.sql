@@ -14,7 +14,7 @@ from shop where id = @key::text or handle = @key::text;
 
 -- name: GetForMember :one
 -- A shop that a user is a member of, locked for a change.
-select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at, m.role
+select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at, m.role, m.permissions
 from shop s join member m on m.shop_id = s.id
 where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id
 for update of s;
@@ -82,12 +82,12 @@ where (s.id = @key::text or s.handle = @key::text) and m.user_id = @user_id;
 
 -- name: Standing :one
 -- A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
-select s.id, s.status, coalesce(m.role, '')::text as role
+select s.id, s.status, coalesce(m.role, '')::text as role, coalesce(m.permissions, '{}')::text[] as permissions
 from shop s left join member m on m.shop_id = s.id and m.user_id = @user_id
 where s.id = @key::text or s.handle = @key::text;
 
 -- name: Members :many
-select shop_id, user_id, role, created_at from member
+select shop_id, user_id, role, created_at, permissions from member
 where shop_id = @shop_id and (created_at, user_id) > (@after::timestamptz, @after_id::text)
 order by created_at, user_id
 limit @most;
@@ -96,15 +96,17 @@ limit @most;
 select user_id from member where shop_id = @shop_id and role = 'owner' order by created_at, user_id limit @most;
 
 -- name: SetRole :one
-update member set role = @role where shop_id = @shop_id and user_id = @user_id
-returning shop_id, user_id, role, created_at;
+update member set role = @role, permissions = @permissions::text[] where shop_id = @shop_id and user_id = @user_id
+returning shop_id, user_id, role, created_at, permissions;
 
 -- name: Join :one
 -- Makes a user a member. A member who is an owner stays one.
-insert into member (shop_id, user_id, role, created_at)
-values (@shop_id, @user_id, @role, @at)
-on conflict (shop_id, user_id) do update set role = case when member.role = 'owner' then 'owner' else excluded.role end
-returning shop_id, user_id, role, created_at;
+insert into member (shop_id, user_id, role, created_at, permissions)
+values (@shop_id, @user_id, @role, @at, @permissions::text[])
+on conflict (shop_id, user_id) do update set
+    role = case when member.role = 'owner' then 'owner' else excluded.role end,
+    permissions = case when member.role = 'owner' then member.permissions else excluded.permissions end
+returning shop_id, user_id, role, created_at, permissions;
 
 -- name: RemoveMember :execrows
 delete from member where shop_id = @shop_id and user_id = @user_id;
@@ -124,18 +126,18 @@ select (select count(*) from member m where m.shop_id = @shop_id)::int as member
 delete from invitation where shop_id = @shop_id and email = @email and expires_at <= @now;
 
 -- name: Invite :exec
-insert into invitation (id, shop_id, email, role, created_at, expires_at)
-values (@id, @shop_id, @email, @role, @at, @expires_at);
+insert into invitation (id, shop_id, email, role, permissions, created_at, expires_at)
+values (@id, @shop_id, @email, @role, @permissions::text[], @at, @expires_at);
 
 -- name: InvitationsOfShop :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.shop_id = @shop_id and i.email <> '' and i.expires_at > @now and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
 order by i.created_at desc, i.id desc
 limit @most;
 
 -- name: InvitationsTo :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.email = @email::text and i.email <> '' and i.expires_at > @now and s.status <> 'suspended'
   and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
@@ -143,13 +145,13 @@ order by i.created_at desc, i.id desc
 limit @most;
 
 -- name: OpenInvitation :one
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.id = @id and i.email <> '' and i.expires_at > @now and s.status <> 'suspended';
 
 -- name: AcceptedInvitation :one
 -- The membership of a user who has accepted an invitation.
-select m.shop_id, m.user_id, m.role, m.created_at
+select m.shop_id, m.user_id, m.role, m.created_at, m.permissions
 from invitation i join member m on m.shop_id = i.shop_id and m.user_id = i.accepted_by
 where i.id = @id and i.accepted_by = @user_id;
 

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -14,6 +15,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/identity"
 	"souk/pkg/page"
+	"souk/pkg/rpc"
 )
 
 // RPC serves souk.shop.v1.ShopService.
@@ -37,7 +39,7 @@ func NewRPC(store *Store, users Users, c clock.Clock) *RPC {
 	return &RPC{store: store, users: users, clock: c}
 }
 
-// CreateShop registers a shop. One that an operator registers is verified.
+// CreateShop registers a shop. One that is registered for another user is verified.
 //
 // Errors: already_exists, invalid_argument, conflict (the caller has too many shops).
 func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*shopv1.CreateShopResponse, error) {
@@ -49,8 +51,8 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 	sh.Description, sh.LogoURL = req.GetDescription(), req.GetLogoUrl()
 	sh.City, sh.Region, sh.CountryCode = req.GetCity(), req.GetRegion(), req.GetCountryCode()
 	owner := actor.ID
-	if actor.IsOperator() {
-		owner, sh.Status = "", Active // an operator registers it for another user and has verified it
+	if rpc.Permitted(ctx) {
+		owner, sh.Status = "", Active // registered for another user, and verified
 	} else if err := checkName(sh.Name); err != nil {
 		return nil, err
 	}
@@ -67,10 +69,10 @@ func (r *RPC) CreateShop(ctx context.Context, req *shopv1.CreateShopRequest) (*s
 
 // UpdateShop changes a shop's profile.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither a member nor an operator), forbidden (the shop is
-// suspended).
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden (the caller lacks the
+// permission, or the shop is suspended).
 func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*shopv1.UpdateShopResponse, error) {
-	if !identity.FromContext(ctx).IsOperator() {
+	if !rpc.Permitted(ctx) {
 		if err := checkName(req.GetName()); err != nil {
 			return nil, err
 		}
@@ -97,9 +99,9 @@ func (r *RPC) UpdateShop(ctx context.Context, req *shopv1.UpdateShopRequest) (*s
 	return &shopv1.UpdateShopResponse{Shop: sh.toProto()}, nil
 }
 
-// GetShop returns a shop. Only members and operators get a suspended one.
+// GetShop returns a shop. Only callers with shop.read get a suspended one.
 //
-// Errors: not_found.
+// Errors: not_found, forbidden.
 func (r *RPC) GetShop(ctx context.Context, req *shopv1.GetShopRequest) (*shopv1.GetShopResponse, error) {
 	sh, err := r.store.Get(ctx, req.GetId())
 	if err != nil {
@@ -198,6 +200,7 @@ func (r *RPC) CheckMembership(
 	}
 	return &shopv1.CheckMembershipResponse{
 		Member: in.Role != "", Role: string(in.Role), ShopId: in.ShopID, Status: string(in.Status),
+		Permissions: in.Permissions,
 	}, nil
 }
 
@@ -229,32 +232,36 @@ func (r *RPC) BatchGetShops(
 	return &shopv1.BatchGetShopsResponse{Shops: toProtos(shops)}, nil
 }
 
-// memberID returns the user who must be a member of the shop that the caller changes. It is "" for an operator, who
-// may change any shop.
+// memberID returns the user who must have the method's permission in the shop that the caller changes. It is "" for a
+// caller who has it in the whole marketplace.
 func memberID(ctx context.Context) string {
-	a := identity.FromContext(ctx)
-	if a.IsOperator() {
+	if rpc.Permitted(ctx) {
 		return ""
 	}
-	return a.ID
+	return identity.FromContext(ctx).ID
 }
 
-// member returns an error unless the caller is a member or an operator.
+// member returns an error unless the caller has the method's permission in the shop or in the whole marketplace.
 //
-// Errors: not_found.
+// Errors: not_found (the caller is a stranger to the shop), forbidden (a member lacks the permission).
 func (r *RPC) member(ctx context.Context, shopID string) error {
 	a := identity.FromContext(ctx)
-	if a.IsOperator() {
+	if rpc.Permitted(ctx) {
 		return nil
 	}
 	if !a.IsUser() {
 		return noShop()
 	}
-	role, err := r.store.Role(ctx, shopID, a.ID)
-	if err == nil && role == "" {
+	in, err := r.store.Standing(ctx, shopID, a.ID)
+	switch {
+	case err != nil:
+		return err
+	case in.Role == "":
 		return noShop()
+	case !slices.Contains(in.Permissions, rpc.Permission(ctx)):
+		return lacking(ctx)
 	}
-	return err
+	return nil
 }
 
 func (r *RPC) event(ctx context.Context, sh *Shop, subject string, m proto.Message) (event.Event, error) {

@@ -2,6 +2,7 @@
 package shop
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -9,6 +10,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/handle"
 	"souk/pkg/id"
+	"souk/pkg/permission"
 	"souk/pkg/weblink"
 )
 
@@ -23,7 +25,7 @@ const (
 	Suspended  Status = "suspended"
 )
 
-// Role is what a member may do. Only an owner chooses the members.
+// Role is what a member is to a shop. Only an owner chooses the members, and what the staff may do.
 type Role string
 
 // The roles of members.
@@ -66,21 +68,53 @@ type Limits struct {
 
 // Invitation asks the person with an e-mail address to become a member of a shop.
 type Invitation struct {
-	ID        string
-	ShopID    string
-	ShopName  string
-	Email     string // in lower case
-	Role      Role
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	ID       string
+	ShopID   string
+	ShopName string
+	Email    string // in lower case
+	Role     Role
+	// Permissions are what the person gets; see [Member].
+	Permissions []string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
 }
 
 // Member is a user's membership of a shop.
 type Member struct {
-	ShopID    string
-	UserID    string
-	Role      Role
-	CreatedAt time.Time
+	ShopID string
+	UserID string
+	Role   Role
+	// Permissions are those that an owner gave to a member of the staff; empty: all that staff may have.
+	Permissions []string
+	CreatedAt   time.Time
+}
+
+// grants returns what a member with a role and permissions may do. Nobody but an owner has permissions of owners,
+// whatever is stored.
+func grants(role Role, given []string) []string {
+	switch {
+	case role == Owner:
+		return permission.OfOwner()
+	case role == Staff && len(given) == 0:
+		return permission.OfStaff()
+	case role == Staff:
+		possible := permission.OfStaff()
+		return slices.DeleteFunc(
+			slices.Clone(given),
+			func(name string) bool { return !slices.Contains(possible, name) },
+		)
+	}
+	return nil
+}
+
+// given returns the permissions that an owner gives with a role.
+//
+// Errors: invalid_argument.
+func given(role Role, names []string) ([]string, error) {
+	if role == Owner && len(names) > 0 {
+		return nil, errs.InvalidField("permissions", "are those of staff: an owner may do everything in the shop")
+	}
+	return permission.Check("permissions", names, permission.OfStaff())
 }
 
 // checkName refuses names that mails of ours would turn into links, or show as something else.

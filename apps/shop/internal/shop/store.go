@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
+	"souk/pkg/rpc"
 )
 
 // tag is the cache tag of all responses that show shops.
@@ -88,15 +90,16 @@ func (s *Store) roomForShop(ctx context.Context, q *sqlc.Queries, userID string)
 }
 
 // Change locks a shop, lets f change it, stores it and appends the events that f returns. If f returns no events,
-// nothing is stored. If userID is set, that user must be a member of the shop, which must not be suspended.
+// nothing is stored. If userID is set, that user must have the method's permission in the shop, which must not be
+// suspended.
 //
-// Errors: f's, not_found, forbidden (the shop is suspended).
+// Errors: f's, not_found, forbidden (the permission is missing, or the shop is suspended).
 func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([]event.Event, error)) (*Shop, error) {
 	var sh *Shop
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
 		var err error
-		if sh, _, err = lock(ctx, q, key, userID); err != nil {
+		if sh, err = lockFor(ctx, q, key, userID); err != nil {
 			return err
 		}
 		if userID != "" && sh.Status == Suspended {
@@ -135,13 +138,13 @@ func suspended() error {
 	)
 }
 
-// lock locks a shop. If userID is set, that user must be a member, whose role it returns.
+// lock locks a shop. If userID is set, that user must be a member, and lock returns what the user may do.
 //
 // Errors: not_found.
-func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, Role, error) {
+func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, []string, error) {
 	if userID == "" {
 		row, err := q.Lock(ctx, key)
-		return shopOf(row), "", notFound(err)
+		return shopOf(row), nil, notFound(err)
 	}
 	m, err := q.GetForMember(ctx, sqlc.GetForMemberParams{Key: key, UserID: userID})
 	return &Shop{
@@ -157,30 +160,35 @@ func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, Role
 		Version:     m.Version,
 		CreatedAt:   m.CreatedAt,
 		UpdatedAt:   m.UpdatedAt,
-	}, Role(m.Role), notFound(err)
+	}, grants(Role(m.Role), m.Permissions), notFound(err)
 }
 
-// lockOwned locks a shop whose members the user may choose. If userID is set, that user must be an owner.
+// lockFor locks a shop. If userID is set, that user must have the method's permission in it.
 //
-// Errors: not_found, forbidden (the user is staff).
-func lockOwned(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, error) {
-	sh, role, err := lock(ctx, q, key, userID)
-	if err == nil && userID != "" && role != Owner {
-		return nil, errs.New(errs.Forbidden, "only an owner of the shop may choose its members")
+// Errors: not_found, forbidden (the permission is missing).
+func lockFor(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, error) {
+	sh, has, err := lock(ctx, q, key, userID)
+	if err == nil && userID != "" && !slices.Contains(has, rpc.Permission(ctx)) {
+		return nil, lacking(ctx)
 	}
 	return sh, err
 }
 
-// changeMembers runs f with a locked shop whose members the user may change (see lockOwned), and appends the events
+// lacking returns the error of a member who lacks the method's permission.
+func lacking(ctx context.Context) error {
+	return errs.New(errs.Forbidden, "this needs the permission %s of the shop", rpc.Permission(ctx))
+}
+
+// changeMembers runs f with a locked shop whose members the user may change (see lockFor), and appends the events
 // that f returns.
 //
-// Errors: f's, not_found, forbidden (the user is staff, or the shop is suspended).
+// Errors: f's, not_found, forbidden (the permission is missing, or the shop is suspended).
 func (s *Store) changeMembers(
 	ctx context.Context, key, userID string, f func(*sqlc.Queries, *Shop) ([]event.Event, error),
 ) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
-		sh, err := lockOwned(ctx, q, key, userID)
+		sh, err := lockFor(ctx, q, key, userID)
 		if err != nil {
 			return err
 		}
@@ -283,21 +291,14 @@ func (s *Store) BatchGet(ctx context.Context, ids, handles []string) ([]*Shop, e
 	return shopsOf(rows), postgres.Err(err)
 }
 
-// Role returns a user's role in a shop. It is "" if the user is not a member or there is no such shop.
-func (s *Store) Role(ctx context.Context, key, userID string) (Role, error) {
-	role, err := sqlc.New(s.pool).Role(ctx, sqlc.RoleParams{Key: key, UserID: userID})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
-	}
-	return Role(role), postgres.Err(err)
-}
-
 // Standing is a user's role in a shop. The shop's ID and status are empty if there is no such shop, and the role if the
 // user is not a member.
 type Standing struct {
 	ShopID string
 	Status Status
 	Role   Role
+	// Permissions are what the user may do in the shop.
+	Permissions []string
 }
 
 // Standing returns a user's standing in a shop, given by ID or handle.
@@ -306,15 +307,20 @@ func (s *Store) Standing(ctx context.Context, key, userID string) (Standing, err
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Standing{}, nil
 	}
-	return Standing{ShopID: row.ID, Status: Status(row.Status), Role: Role(row.Role)}, postgres.Err(err)
+	return Standing{
+		ShopID:      row.ID,
+		Status:      Status(row.Status),
+		Role:        Role(row.Role),
+		Permissions: grants(Role(row.Role), row.Permissions),
+	}, postgres.Err(err)
 }
 
-// Owned returns a shop whose members the user may see and choose; see lockOwned.
+// Permitted returns a shop in which the user has the method's permission; see lockFor.
 //
-// Errors: not_found, forbidden (the user is staff).
-func (s *Store) Owned(ctx context.Context, key, userID string) (sh *Shop, err error) {
+// Errors: not_found, forbidden.
+func (s *Store) Permitted(ctx context.Context, key, userID string) (sh *Shop, err error) {
 	err = s.inTx(ctx, func(q *sqlc.Queries) error {
-		sh, err = lockOwned(ctx, q, key, userID)
+		sh, err = lockFor(ctx, q, key, userID)
 		return err
 	})
 	return sh, err
@@ -341,10 +347,12 @@ func (s *Store) Owners(ctx context.Context, shopID string) ([]string, error) {
 	return ids, postgres.Err(err)
 }
 
-// SetRole changes the role of a member, on behalf of the user by; see lockOwned.
+// SetRole changes the role and the permissions of a member, on behalf of the user by; see lockFor.
 //
 // Errors: not_found (the shop or the membership), forbidden, conflict (no owner would be left).
-func (s *Store) SetRole(ctx context.Context, key, by, userID string, role Role) (Member, error) {
+func (s *Store) SetRole(
+	ctx context.Context, key, by, userID string, role Role, permissions []string,
+) (Member, error) {
 	var m sqlc.Member
 	err := s.changeMembers(ctx, key, by, func(q *sqlc.Queries, sh *Shop) ([]event.Event, error) {
 		if role != Owner {
@@ -353,7 +361,9 @@ func (s *Store) SetRole(ctx context.Context, key, by, userID string, role Role) 
 			}
 		}
 		var err error
-		m, err = q.SetRole(ctx, sqlc.SetRoleParams{ShopID: sh.ID, UserID: userID, Role: string(role)})
+		m, err = q.SetRole(ctx, sqlc.SetRoleParams{
+			ShopID: sh.ID, UserID: userID, Role: string(role), Permissions: stored(permissions),
+		})
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, errs.New(errs.NotFound, "this user is not a member of the shop: invite the person by e-mail")
 		}
@@ -362,7 +372,7 @@ func (s *Store) SetRole(ctx context.Context, key, by, userID string, role Role) 
 	return memberOf(m), err
 }
 
-// RemoveMember ends a membership, on behalf of the user by; see lockOwned. Members may end their own, also of a
+// RemoveMember ends a membership, on behalf of the user by; see lockFor. Members may end their own, also of a
 // suspended shop.
 //
 // Errors: not_found (the shop or the membership), forbidden, conflict (the last owner).
@@ -441,5 +451,15 @@ func shopsOf(rows []sqlc.Shop) []*Shop {
 }
 
 func memberOf(r sqlc.Member) Member {
-	return Member{ShopID: r.ShopID, UserID: r.UserID, Role: Role(r.Role), CreatedAt: r.CreatedAt}
+	return Member{
+		ShopID: r.ShopID, UserID: r.UserID, Role: Role(r.Role), Permissions: r.Permissions, CreatedAt: r.CreatedAt,
+	}
+}
+
+// stored returns permissions as the database has them: never null.
+func stored(permissions []string) []string {
+	if permissions == nil {
+		return []string{}
+	}
+	return permissions
 }

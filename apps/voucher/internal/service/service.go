@@ -6,15 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"souk/apps/voucher/internal/domain"
-	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
-	"souk/pkg/identity"
+	"souk/pkg/membership"
+	"souk/pkg/rpc"
 	"souk/pkg/weblink"
 )
 
@@ -41,17 +39,10 @@ type Store interface {
 	Adopt(ctx context.Context, guestID, userID string, orderIDs []string) error
 }
 
-// Shops is the shop service, as far as voucher needs it.
-type Shops interface {
-	CheckMembership(
-		ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
-	) (*shopv1.CheckMembershipResponse, error)
-}
-
 // Deps are what the service is built from. All are required.
 type Deps struct {
 	Store Store
-	Shops Shops
+	Shops membership.Shops
 	Clock clock.Clock
 }
 
@@ -68,9 +59,9 @@ type NewVoucher struct {
 	Change domain.Change
 }
 
-// CreateForShop creates a voucher of a shop, for its members and operators. shop is its ID or handle.
+// CreateForShop creates a voucher of a shop, for callers with the permission. shop is its ID or handle.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither), already_exists (the code), conflict (too many).
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, already_exists (the code), conflict (too many).
 func (s *Service) CreateForShop(ctx context.Context, shop string, n NewVoucher) (domain.Voucher, error) {
 	shopID, err := s.shop(ctx, shop)
 	if err != nil {
@@ -97,9 +88,9 @@ func (s *Service) create(ctx context.Context, shopID string, n NewVoucher) (doma
 	return v, s.Store.Create(ctx, v)
 }
 
-// ListOfShop returns at most limit vouchers of a shop from before an ID, newest first, for its members and operators.
+// ListOfShop returns at most limit vouchers of a shop from before an ID, newest first, for callers with the permission.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) ListOfShop(
 	ctx context.Context, shop string, status domain.Status, before string, limit int,
 ) ([]domain.Voucher, error) {
@@ -117,31 +108,29 @@ func (s *Service) List(
 	return s.Store.List(ctx, "", status, before, limit, s.Clock.Now())
 }
 
-// Get returns a voucher to members of its shop and operators.
+// Get returns a voucher to callers who have the method's permission in its shop.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) Get(ctx context.Context, voucherID string) (domain.Voucher, error) {
 	if !id.Valid(id.Voucher, voucherID) {
 		return domain.Voucher{}, noVoucher()
 	}
 	v, err := s.Store.Get(ctx, voucherID)
-	if err != nil || identity.FromContext(ctx).IsOperator() {
+	if err != nil || rpc.Permitted(ctx) {
 		return v, err
 	}
 	if v.ShopID == "" {
 		return domain.Voucher{}, noVoucher()
 	}
-	if _, err := s.shop(ctx, v.ShopID); errs.Is(err, errs.NotFound) {
-		return domain.Voucher{}, noVoucher()
-	} else if err != nil {
+	if _, err := membership.CheckKnown(ctx, s.Shops, v.ShopID, noVoucher()); err != nil {
 		return domain.Voucher{}, err
 	}
 	return v, nil
 }
 
-// Update changes a voucher, for members of its shop and operators.
+// Update changes a voucher.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither).
+// Errors: invalid_argument, and those of Get.
 func (s *Service) Update(ctx context.Context, voucherID string, c domain.Change) (domain.Voucher, error) {
 	if _, err := s.Get(ctx, voucherID); err != nil { // a voucher never moves to another shop
 		return domain.Voucher{}, err
@@ -156,7 +145,7 @@ func (s *Service) Update(ctx context.Context, voucherID string, c domain.Change)
 //
 // Errors: invalid_argument.
 func (s *Service) checkChange(ctx context.Context, c domain.Change) error {
-	if c.OperatorShare != nil && !identity.FromContext(ctx).IsOperator() {
+	if c.OperatorShare != nil && !rpc.Permitted(ctx) {
 		return errs.InvalidField("operatorShare", "is set by operators: the shop bears the cost of its vouchers")
 	}
 	if c.Title == nil {
@@ -173,19 +162,12 @@ func (s *Service) checkChange(ctx context.Context, c domain.Change) error {
 	return nil
 }
 
-// shop returns the ID of a shop of which the caller is a member; operators may act for any shop.
+// shop returns the ID of a shop in which the caller has the method's permission.
 //
-// Errors: not_found.
+// Errors: not_found, forbidden.
 func (s *Service) shop(ctx context.Context, shop string) (string, error) {
-	caller := identity.FromContext(ctx)
-	res, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
-	switch {
-	case err != nil:
-		return "", err
-	case res.GetShopId() == "" || !res.GetMember() && !caller.IsOperator():
-		return "", errs.New(errs.NotFound, "there is no such shop")
-	}
-	return res.GetShopId(), nil
+	in, err := membership.Check(ctx, s.Shops, shop, errs.New(errs.NotFound, "there is no such shop"))
+	return in.ShopID, err
 }
 
 // Status returns the voucher's state now.

@@ -9,14 +9,12 @@ import (
 	"net/http"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"souk/apps/webhook/internal/domain"
-	shopv1 "souk/gen/go/souk/shop/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/id"
-	"souk/pkg/identity"
+	"souk/pkg/membership"
+	"souk/pkg/rpc"
 )
 
 // secretBytes is the length of a secret; Standard Webhooks asks for 24 to 64.
@@ -42,17 +40,10 @@ type Store interface {
 	Finish(ctx context.Context, a domain.Attempt, o domain.Outcome, next *time.Time) error
 }
 
-// Shops is the shop service, as far as webhook needs it.
-type Shops interface {
-	CheckMembership(
-		ctx context.Context, r *shopv1.CheckMembershipRequest, opts ...grpc.CallOption,
-	) (*shopv1.CheckMembershipResponse, error)
-}
-
 // Deps are what the service is built from. All but AllowLocal are required.
 type Deps struct {
 	Store Store
-	Shops Shops
+	Shops membership.Shops
 	// HTTP sends messages. It refuses addresses that are not public.
 	HTTP  *http.Client
 	Clock clock.Clock
@@ -71,10 +62,10 @@ type Service struct {
 // New returns the service.
 func New(d Deps) *Service { return &Service{Deps: d, lines: newLines()} }
 
-// CreateForShop creates a webhook of a shop, for its members and operators, and returns it with its secret. shop is its
+// CreateForShop creates a webhook of a shop, for callers with the permission, and returns it with its secret. shop is its
 // ID or handle.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither), conflict (too many).
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, conflict (too many).
 func (s *Service) CreateForShop(ctx context.Context, shop string, c domain.Change) (domain.Webhook, string, error) {
 	shopID, err := s.shop(ctx, shop)
 	if err != nil {
@@ -113,9 +104,9 @@ func newSecret() string {
 	return "whsec_" + base64.StdEncoding.EncodeToString(b)
 }
 
-// ListOfShop returns at most limit webhooks of a shop from before an ID, newest first, for its members and operators.
+// ListOfShop returns at most limit webhooks of a shop from before an ID, newest first, for callers with the permission.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) ListOfShop(ctx context.Context, shop, before string, limit int) ([]domain.Webhook, error) {
 	shopID, err := s.shop(ctx, shop)
 	if err != nil {
@@ -129,31 +120,29 @@ func (s *Service) List(ctx context.Context, before string, limit int) ([]domain.
 	return s.Store.List(ctx, "", before, limit)
 }
 
-// Get returns a webhook to members of its shop and operators.
+// Get returns a webhook to callers who have the method's permission in its shop.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) Get(ctx context.Context, webhookID string) (domain.Webhook, error) {
 	if !id.Valid(id.Webhook, webhookID) {
 		return domain.Webhook{}, noWebhook()
 	}
 	w, err := s.Store.Get(ctx, webhookID)
-	if err != nil || identity.FromContext(ctx).IsOperator() {
+	if err != nil || rpc.Permitted(ctx) {
 		return w, err
 	}
 	if w.ShopID == "" {
 		return domain.Webhook{}, noWebhook()
 	}
-	if _, err := s.shop(ctx, w.ShopID); errs.Is(err, errs.NotFound) {
-		return domain.Webhook{}, noWebhook()
-	} else if err != nil {
+	if _, err := membership.CheckKnown(ctx, s.Shops, w.ShopID, noWebhook()); err != nil {
 		return domain.Webhook{}, err
 	}
 	return w, nil
 }
 
-// Update changes a webhook, for members of its shop and operators.
+// Update changes a webhook, for callers with the permission in its shop.
 //
-// Errors: invalid_argument, not_found (also if the caller is neither).
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) Update(ctx context.Context, webhookID string, c domain.Change) (domain.Webhook, error) {
 	if _, err := s.Get(ctx, webhookID); err != nil { // a webhook never moves to another shop
 		return domain.Webhook{}, err
@@ -163,9 +152,9 @@ func (s *Service) Update(ctx context.Context, webhookID string, c domain.Change)
 	})
 }
 
-// Delete deletes a webhook, for members of its shop and operators.
+// Delete deletes a webhook, for callers with the permission in its shop.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) Delete(ctx context.Context, webhookID string) error {
 	if _, err := s.Get(ctx, webhookID); err != nil {
 		return err
@@ -173,9 +162,9 @@ func (s *Service) Delete(ctx context.Context, webhookID string) error {
 	return s.Store.Delete(ctx, webhookID)
 }
 
-// Rotate gives a webhook a new secret, for members of its shop and operators. The earlier ones are valid for a day.
+// Rotate gives a webhook a new secret, for callers with the permission in its shop. The earlier ones are valid for a day.
 //
-// Errors: not_found (also if the caller is neither), conflict (too many secrets are valid).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden, conflict (too many secrets are valid).
 func (s *Service) Rotate(ctx context.Context, webhookID string) (domain.Webhook, string, error) {
 	w, err := s.Get(ctx, webhookID)
 	if err != nil {
@@ -185,9 +174,9 @@ func (s *Service) Rotate(ctx context.Context, webhookID string) (domain.Webhook,
 	return w, secret, s.Store.Rotate(ctx, webhookID, secret, s.Clock.Now())
 }
 
-// Test sends a test message, for members of the webhook's shop and operators.
+// Test sends a test message, for callers with the permission in its shop.
 //
-// Errors: not_found (also if the caller is neither), conflict (the webhook is disabled).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden, conflict (the webhook is disabled).
 func (s *Service) Test(ctx context.Context, webhookID string) (domain.Delivery, error) {
 	w, err := s.Get(ctx, webhookID)
 	if err != nil {
@@ -205,9 +194,9 @@ func (s *Service) Test(ctx context.Context, webhookID string) (domain.Delivery, 
 }
 
 // Deliveries returns at most limit deliveries of a webhook from before an ID, newest first: those with the status, or
-// all if it is "". It is for members of the webhook's shop and operators.
+// all if it is "". It is for callers with the permission in its shop.
 //
-// Errors: not_found (also if the caller is neither).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden.
 func (s *Service) Deliveries(
 	ctx context.Context, webhookID string, status domain.Status, before string, limit int,
 ) ([]domain.Delivery, error) {
@@ -217,9 +206,9 @@ func (s *Service) Deliveries(
 	return s.Store.Deliveries(ctx, webhookID, status, before, limit)
 }
 
-// Redeliver sends a message again, for members of the webhook's shop and operators.
+// Redeliver sends a message again, for callers with the permission in its shop.
 //
-// Errors: not_found (also if the caller is neither), conflict (the webhook is disabled).
+// Errors: not_found (also if the caller is a stranger to the shop), forbidden, conflict (the webhook is disabled).
 func (s *Service) Redeliver(ctx context.Context, deliveryID string) (domain.Delivery, error) {
 	noDelivery := errs.New(errs.NotFound, "there is no such delivery")
 	if !id.Valid(id.WebhookDelivery, deliveryID) {
@@ -237,19 +226,12 @@ func (s *Service) Redeliver(ctx context.Context, deliveryID string) (domain.Deli
 	return s.Store.Redeliver(ctx, deliveryID, s.Clock.Now())
 }
 
-// shop returns the ID of a shop of which the caller is a member; operators may act for any shop.
+// shop returns the ID of a shop in which the caller has the method's permission.
 //
-// Errors: not_found.
+// Errors: not_found, forbidden.
 func (s *Service) shop(ctx context.Context, shop string) (string, error) {
-	caller := identity.FromContext(ctx)
-	res, err := s.Shops.CheckMembership(ctx, &shopv1.CheckMembershipRequest{ShopId: shop, UserId: caller.ID})
-	switch {
-	case err != nil:
-		return "", err
-	case res.GetShopId() == "" || !res.GetMember() && !caller.IsOperator():
-		return "", errs.New(errs.NotFound, "there is no such shop")
-	}
-	return res.GetShopId(), nil
+	in, err := membership.Check(ctx, s.Shops, shop, errs.New(errs.NotFound, "there is no such shop"))
+	return in.ShopID, err
 }
 
 func noWebhook() error { return errs.New(errs.NotFound, "there is no such webhook") }

@@ -9,20 +9,22 @@ import (
 )
 
 type Invitation struct {
-	ID         string
-	ShopID     string
-	Email      string
-	Role       string
-	AcceptedBy string
-	CreatedAt  time.Time
-	ExpiresAt  time.Time
+	ID          string
+	ShopID      string
+	Email       string
+	Role        string
+	AcceptedBy  string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	Permissions []string
 }
 
 type Member struct {
-	ShopID    string
-	UserID    string
-	Role      string
-	CreatedAt time.Time
+	ShopID      string
+	UserID      string
+	Role        string
+	CreatedAt   time.Time
+	Permissions []string
 }
 
 type Shop struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const acceptedInvitation = `-- name: AcceptedInvitation :one
-select m.shop_id, m.user_id, m.role, m.created_at
+select m.shop_id, m.user_id, m.role, m.created_at, m.permissions
 from invitation i join member m on m.shop_id = i.shop_id and m.user_id = i.accepted_by
 where i.id = $1 and i.accepted_by = $2
 `
@@ -30,6 +30,7 @@ func (q *Queries) AcceptedInvitation(ctx context.Context, arg AcceptedInvitation
 		&i.UserID,
 		&i.Role,
 		&i.CreatedAt,
+		&i.Permissions,
 	)
 	return i, err
 }
@@ -230,7 +231,7 @@ func (q *Queries) Get(ctx context.Context, key string) (Shop, error) {
 }
 
 const getForMember = `-- name: GetForMember :one
-select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at, m.role
+select s.id, s.handle, s.name, s.description, s.logo_url, s.city, s.region, s.country_code, s.status, s.version, s.created_at, s.updated_at, m.role, m.permissions
 from shop s join member m on m.shop_id = s.id
 where (s.id = $1::text or s.handle = $1::text) and m.user_id = $2
 for update of s
@@ -255,6 +256,7 @@ type GetForMemberRow struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	Role        string
+	Permissions []string
 }
 
 // A shop that a user is a member of, locked for a change.
@@ -275,12 +277,13 @@ func (q *Queries) GetForMember(ctx context.Context, arg GetForMemberParams) (Get
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Role,
+		&i.Permissions,
 	)
 	return i, err
 }
 
 const invitationsOfShop = `-- name: InvitationsOfShop :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.shop_id = $1 and i.email <> '' and i.expires_at > $2 and (i.created_at, i.id) < ($3::timestamptz, $4::text)
 order by i.created_at desc, i.id desc
@@ -296,13 +299,14 @@ type InvitationsOfShopParams struct {
 }
 
 type InvitationsOfShopRow struct {
-	ID        string
-	ShopID    string
-	ShopName  string
-	Email     string
-	Role      string
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	ID          string
+	ShopID      string
+	ShopName    string
+	Email       string
+	Role        string
+	Permissions []string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
 }
 
 func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopParams) ([]InvitationsOfShopRow, error) {
@@ -326,6 +330,7 @@ func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopPa
 			&i.ShopName,
 			&i.Email,
 			&i.Role,
+			&i.Permissions,
 			&i.CreatedAt,
 			&i.ExpiresAt,
 		); err != nil {
@@ -340,7 +345,7 @@ func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopPa
 }
 
 const invitationsTo = `-- name: InvitationsTo :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.email = $1::text and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
   and (i.created_at, i.id) < ($3::timestamptz, $4::text)
@@ -357,13 +362,14 @@ type InvitationsToParams struct {
 }
 
 type InvitationsToRow struct {
-	ID        string
-	ShopID    string
-	ShopName  string
-	Email     string
-	Role      string
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	ID          string
+	ShopID      string
+	ShopName    string
+	Email       string
+	Role        string
+	Permissions []string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
 }
 
 func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([]InvitationsToRow, error) {
@@ -387,6 +393,7 @@ func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([
 			&i.ShopName,
 			&i.Email,
 			&i.Role,
+			&i.Permissions,
 			&i.CreatedAt,
 			&i.ExpiresAt,
 		); err != nil {
@@ -401,17 +408,18 @@ func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([
 }
 
 const invite = `-- name: Invite :exec
-insert into invitation (id, shop_id, email, role, created_at, expires_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into invitation (id, shop_id, email, role, permissions, created_at, expires_at)
+values ($1, $2, $3, $4, $5::text[], $6, $7)
 `
 
 type InviteParams struct {
-	ID        string
-	ShopID    string
-	Email     string
-	Role      string
-	At        time.Time
-	ExpiresAt time.Time
+	ID          string
+	ShopID      string
+	Email       string
+	Role        string
+	Permissions []string
+	At          time.Time
+	ExpiresAt   time.Time
 }
 
 func (q *Queries) Invite(ctx context.Context, arg InviteParams) error {
@@ -420,6 +428,7 @@ func (q *Queries) Invite(ctx context.Context, arg InviteParams) error {
 		arg.ShopID,
 		arg.Email,
 		arg.Role,
+		arg.Permissions,
 		arg.At,
 		arg.ExpiresAt,
 	)
@@ -427,17 +436,20 @@ func (q *Queries) Invite(ctx context.Context, arg InviteParams) error {
 }
 
 const join = `-- name: Join :one
-insert into member (shop_id, user_id, role, created_at)
-values ($1, $2, $3, $4)
-on conflict (shop_id, user_id) do update set role = case when member.role = 'owner' then 'owner' else excluded.role end
-returning shop_id, user_id, role, created_at
+insert into member (shop_id, user_id, role, created_at, permissions)
+values ($1, $2, $3, $4, $5::text[])
+on conflict (shop_id, user_id) do update set
+    role = case when member.role = 'owner' then 'owner' else excluded.role end,
+    permissions = case when member.role = 'owner' then member.permissions else excluded.permissions end
+returning shop_id, user_id, role, created_at, permissions
 `
 
 type JoinParams struct {
-	ShopID string
-	UserID string
-	Role   string
-	At     time.Time
+	ShopID      string
+	UserID      string
+	Role        string
+	At          time.Time
+	Permissions []string
 }
 
 // Makes a user a member. A member who is an owner stays one.
@@ -447,6 +459,7 @@ func (q *Queries) Join(ctx context.Context, arg JoinParams) (Member, error) {
 		arg.UserID,
 		arg.Role,
 		arg.At,
+		arg.Permissions,
 	)
 	var i Member
 	err := row.Scan(
@@ -454,6 +467,7 @@ func (q *Queries) Join(ctx context.Context, arg JoinParams) (Member, error) {
 		&i.UserID,
 		&i.Role,
 		&i.CreatedAt,
+		&i.Permissions,
 	)
 	return i, err
 }
@@ -693,7 +707,7 @@ func (q *Queries) LockUser(ctx context.Context, userID string) error {
 }
 
 const members = `-- name: Members :many
-select shop_id, user_id, role, created_at from member
+select shop_id, user_id, role, created_at, permissions from member
 where shop_id = $1 and (created_at, user_id) > ($2::timestamptz, $3::text)
 order by created_at, user_id
 limit $4
@@ -725,6 +739,7 @@ func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]Member, err
 			&i.UserID,
 			&i.Role,
 			&i.CreatedAt,
+			&i.Permissions,
 		); err != nil {
 			return nil, err
 		}
@@ -737,7 +752,7 @@ func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]Member, err
 }
 
 const openInvitation = `-- name: OpenInvitation :one
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.id = $1 and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
 `
@@ -748,13 +763,14 @@ type OpenInvitationParams struct {
 }
 
 type OpenInvitationRow struct {
-	ID        string
-	ShopID    string
-	ShopName  string
-	Email     string
-	Role      string
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	ID          string
+	ShopID      string
+	ShopName    string
+	Email       string
+	Role        string
+	Permissions []string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
 }
 
 func (q *Queries) OpenInvitation(ctx context.Context, arg OpenInvitationParams) (OpenInvitationRow, error) {
@@ -766,6 +782,7 @@ func (q *Queries) OpenInvitation(ctx context.Context, arg OpenInvitationParams) 
 		&i.ShopName,
 		&i.Email,
 		&i.Role,
+		&i.Permissions,
 		&i.CreatedAt,
 		&i.ExpiresAt,
 	)
@@ -908,24 +925,31 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Shop, error) 
 }
 
 const setRole = `-- name: SetRole :one
-update member set role = $1 where shop_id = $2 and user_id = $3
-returning shop_id, user_id, role, created_at
+update member set role = $1, permissions = $2::text[] where shop_id = $3 and user_id = $4
+returning shop_id, user_id, role, created_at, permissions
 `
 
 type SetRoleParams struct {
-	Role   string
-	ShopID string
-	UserID string
+	Role        string
+	Permissions []string
+	ShopID      string
+	UserID      string
 }
 
 func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (Member, error) {
-	row := q.db.QueryRow(ctx, setRole, arg.Role, arg.ShopID, arg.UserID)
+	row := q.db.QueryRow(ctx, setRole,
+		arg.Role,
+		arg.Permissions,
+		arg.ShopID,
+		arg.UserID,
+	)
 	var i Member
 	err := row.Scan(
 		&i.ShopID,
 		&i.UserID,
 		&i.Role,
 		&i.CreatedAt,
+		&i.Permissions,
 	)
 	return i, err
 }
@@ -942,7 +966,7 @@ func (q *Queries) ShopsOfUser(ctx context.Context, userID string) (int64, error)
 }
 
 const standing = `-- name: Standing :one
-select s.id, s.status, coalesce(m.role, '')::text as role
+select s.id, s.status, coalesce(m.role, '')::text as role, coalesce(m.permissions, '{}')::text[] as permissions
 from shop s left join member m on m.shop_id = s.id and m.user_id = $1
 where s.id = $2::text or s.handle = $2::text
 `
@@ -953,16 +977,22 @@ type StandingParams struct {
 }
 
 type StandingRow struct {
-	ID     string
-	Status string
-	Role   string
+	ID          string
+	Status      string
+	Role        string
+	Permissions []string
 }
 
 // A shop, given by ID or handle, and a user's role in it, which is empty if the user is not a member.
 func (q *Queries) Standing(ctx context.Context, arg StandingParams) (StandingRow, error) {
 	row := q.db.QueryRow(ctx, standing, arg.UserID, arg.Key)
 	var i StandingRow
-	err := row.Scan(&i.ID, &i.Status, &i.Role)
+	err := row.Scan(
+		&i.ID,
+		&i.Status,
+		&i.Role,
+		&i.Permissions,
+	)
 	return i, err
 }
 

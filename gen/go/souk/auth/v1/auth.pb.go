@@ -586,7 +586,7 @@ type AuthenticateResponse struct {
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "usr_…" or "gst_…".
 	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	// customer, seller, operator.
+	// The roles of a user: customer, seller, support, operator, auditor, admin.
 	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Until when the answer may be reused; absent: not at all.
 	ReusableUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=reusable_until,json=reusableUntil,proto3" json:"reusable_until,omitempty"`

@@ -1879,14 +1879,14 @@ const file_souk_comment_v1_comment_proto_rawDesc = "" +
 	"\x19GetReviewForNoticeRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"M\n" +
 	"\x1aGetReviewForNoticeResponse\x12/\n" +
-	"\x06review\x18\x01 \x01(\v2\x17.souk.comment.v1.ReviewR\x06review2\xe9\x0e\n" +
+	"\x06review\x18\x01 \x01(\v2\x17.souk.comment.v1.ReviewR\x06review2\x97\x0f\n" +
 	"\x0eCommentService\x12\xd0\x01\n" +
 	"\n" +
 	"PostReview\x12\".souk.comment.v1.PostReviewRequest\x1a#.souk.comment.v1.PostReviewResponse\"y\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x17/v1/reviews/{review.id}\x92\xf4\x18\x1b\n" +
 	"\x0ealready_exists\n" +
 	"\tforbidden\x82\xd3\xe4\x93\x02.:\x01*b\x06review\"!/v1/products/{product_id}/reviews\x12\x90\x01\n" +
-	"\vListReviews\x12#.souk.comment.v1.ListReviewsRequest\x1a$.souk.comment.v1.ListReviewsResponse\"6\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02#\x12!/v1/products/{product_id}/reviews\x90\x02\x01\x12}\n" +
-	"\tGetReview\x12!.souk.comment.v1.GetReviewRequest\x1a\".souk.comment.v1.GetReviewResponse\")\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x1ab\x06review\x12\x10/v1/reviews/{id}\x90\x02\x01\x12\x86\x01\n" +
+	"\vListReviews\x12#.souk.comment.v1.ListReviewsRequest\x1a$.souk.comment.v1.ListReviewsResponse\"6\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02#\x12!/v1/products/{product_id}/reviews\x90\x02\x01\x12\x8e\x01\n" +
+	"\tGetReview\x12!.souk.comment.v1.GetReviewRequest\x1a\".souk.comment.v1.GetReviewResponse\":\xca\xf3\x18\x13\b\x01\"\x0freview.moderate\x82\xd3\xe4\x93\x02\x1ab\x06review\x12\x10/v1/reviews/{id}\x90\x02\x01\x12\x86\x01\n" +
 	"\x12GetReviewForNotice\x12*.souk.comment.v1.GetReviewForNoticeRequest\x1a+.souk.comment.v1.GetReviewForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x7f\n" +
 	"\rListMyReviews\x12%.souk.comment.v1.ListMyReviewsRequest\x1a&.souk.comment.v1.ListMyReviewsResponse\"\x1f\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/me/reviews\x90\x02\x01\x12\x97\x01\n" +
 	"\fUpdateReview\x12$.souk.comment.v1.UpdateReviewRequest\x1a%.souk.comment.v1.UpdateReviewResponse\":\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
@@ -1900,12 +1900,12 @@ const file_souk_comment_v1_comment_proto_rawDesc = "" +
 	"\bconflict\x82\xd3\xe4\x93\x02%:\x01*b\x06review\"\x18/v1/reviews/{id}:helpful\x90\x02\x02\x12\x96\x01\n" +
 	"\fReportReview\x12$.souk.comment.v1.ReportReviewRequest\x1a%.souk.comment.v1.ReportReviewResponse\"9\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/reviews/{id}:report\x90\x02\x02\x12\xa0\x01\n" +
-	"\rReplyToReview\x12%.souk.comment.v1.ReplyToReviewRequest\x1a&.souk.comment.v1.ReplyToReviewResponse\"@\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/reviews/{id}:report\x90\x02\x02\x12\xae\x01\n" +
+	"\rReplyToReview\x12%.souk.comment.v1.ReplyToReviewRequest\x1a&.souk.comment.v1.ReplyToReviewResponse\"N\xca\xf3\x18\x10\b\x06\"\freview.reply\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\x06review\"\x16/v1/reviews/{id}:reply\x90\x02\x02\x12\xa7\x01\n" +
-	"\x15ListReviewsToModerate\x12-.souk.comment.v1.ListReviewsToModerateRequest\x1a..souk.comment.v1.ListReviewsToModerateResponse\"/\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/operator/reviews\x90\x02\x01\x12\xb9\x01\n" +
-	"\x0eModerateReview\x12&.souk.comment.v1.ModerateReviewRequest\x1a'.souk.comment.v1.ModerateReviewResponse\"V\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\x06review\"\x16/v1/reviews/{id}:reply\x90\x02\x02\x12\xae\x01\n" +
+	"\x15ListReviewsToModerate\x12-.souk.comment.v1.ListReviewsToModerateRequest\x1a..souk.comment.v1.ListReviewsToModerateResponse\"6\xca\xf3\x18\x13\b\x04\"\x0freview.moderate\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/operator/reviews\x90\x02\x01\x12\xc0\x01\n" +
+	"\x0eModerateReview\x12&.souk.comment.v1.ModerateReviewRequest\x1a'.souk.comment.v1.ModerateReviewResponse\"]\xca\xf3\x18\x13\b\x04\"\x0freview.moderate\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02/:\x01*b\x06review\"\"/v1/operator/reviews/{id}:moderate\x90\x02\x02B'Z%souk/gen/go/souk/comment/v1;commentv1b\x06proto3"
 

@@ -2844,7 +2844,7 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\vsuppression\x18\x01 \x01(\v2!.souk.notification.v1.SuppressionR\vsuppression\"Q\n" +
 	"\x16LiftSuppressionRequest\x127\n" +
 	"\x05email\x18\x01 \x01(\tB!\xbaH\ar\x05\x10\x03\x18\xc0\x02\x98\xf4\x18\x01\xb2\xf4\x18\x0fana@example.comR\x05email\"\x19\n" +
-	"\x17LiftSuppressionResponse2\xa0\x18\n" +
+	"\x17LiftSuppressionResponse2\xe2\x18\n" +
 	"\x13NotificationService\x12\x9b\x01\n" +
 	"\x11ListNotifications\x12..souk.notification.v1.ListNotificationsRequest\x1a/.souk.notification.v1.ListNotificationsResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/me/notifications\x90\x02\x01\x12\xbf\x01\n" +
 	"\x14MarkNotificationRead\x121.souk.notification.v1.MarkNotificationReadRequest\x1a2.souk.notification.v1.MarkNotificationReadResponse\"@\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x021:\x01*b\fnotification\"\x1e/v1/me/notifications/{id}:read\x90\x02\x02\x12\xbb\x01\n" +
@@ -2855,16 +2855,16 @@ const file_souk_notification_v1_notification_proto_rawDesc = "" +
 	"\vListDevices\x12(.souk.notification.v1.ListDevicesRequest\x1a).souk.notification.v1.ListDevicesResponse\"\x1f\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/me/devices\x90\x02\x01\x12\x8b\x01\n" +
 	"\fDeleteDevice\x12).souk.notification.v1.DeleteDeviceRequest\x1a*.souk.notification.v1.DeleteDeviceResponse\"$\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x15*\x13/v1/me/devices/{id}\x90\x02\x02\x12\x82\x01\n" +
 	"\x0fGetSubscription\x12,.souk.notification.v1.GetSubscriptionRequest\x1a-.souk.notification.v1.GetSubscriptionResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01\x12v\n" +
-	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xa8\x01\n" +
-	"\rListTemplates\x12*.souk.notification.v1.ListTemplatesRequest\x1a+.souk.notification.v1.ListTemplatesResponse\">\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02%\x12#/v1/operator/notification-templates\x90\x02\x01\x12\xd7\x01\n" +
-	"\vSetTemplate\x12(.souk.notification.v1.SetTemplateRequest\x1a).souk.notification.v1.SetTemplateResponse\"s\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"\vUnsubscribe\x12(.souk.notification.v1.UnsubscribeRequest\x1a).souk.notification.v1.UnsubscribeResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xb1\x01\n" +
+	"\rListTemplates\x12*.souk.notification.v1.ListTemplatesRequest\x1a+.souk.notification.v1.ListTemplatesResponse\"G\xca\xf3\x18\x15\b\x04\"\x11notification.read\x82\xd3\xe4\x93\x02%\x12#/v1/operator/notification-templates\x90\x02\x01\x12\xe1\x01\n" +
+	"\vSetTemplate\x12(.souk.notification.v1.SetTemplateRequest\x1a).souk.notification.v1.SetTemplateResponse\"}\xca\xf3\x18\x16\b\x04\"\x12notification.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02L:\x01*b\btemplate\x1a=/v1/operator/notification-templates/{kind}/{channel}/{locale}\x90\x02\x02\x12\xd3\x01\n" +
-	"\x0fPreviewTemplate\x12,.souk.notification.v1.PreviewTemplateRequest\x1a-.souk.notification.v1.PreviewTemplateResponse\"c\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02J:\x01*\"E/v1/operator/notification-templates/{kind}/{channel}/{locale}:preview\x90\x02\x01\x12\x9f\x01\n" +
-	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\"2\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\xa7\x01\n" +
-	"\x10ListSuppressions\x12-.souk.notification.v1.ListSuppressionsRequest\x1a..souk.notification.v1.ListSuppressionsResponse\"4\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/operator/suppressions\x90\x02\x01\x12\xb4\x01\n" +
-	"\x0fSuppressMailbox\x12,.souk.notification.v1.SuppressMailboxRequest\x1a-.souk.notification.v1.SuppressMailboxResponse\"D\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02+:\x01*b\vsuppression\"\x19/v1/operator/suppressions\x90\x02\x02\x12\xac\x01\n" +
-	"\x0fLiftSuppression\x12,.souk.notification.v1.LiftSuppressionRequest\x1a-.souk.notification.v1.LiftSuppressionResponse\"<\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/operator/suppressions:lift\x90\x02\x02\x12\x88\x01\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02L:\x01*b\btemplate\x1a=/v1/operator/notification-templates/{kind}/{channel}/{locale}\x90\x02\x02\x12\xdc\x01\n" +
+	"\x0fPreviewTemplate\x12,.souk.notification.v1.PreviewTemplateRequest\x1a-.souk.notification.v1.PreviewTemplateResponse\"l\xca\xf3\x18\x15\b\x04\"\x11notification.read\x82\xd3\xe4\x93\x02J:\x01*\"E/v1/operator/notification-templates/{kind}/{channel}/{locale}:preview\x90\x02\x01\x12\xa8\x01\n" +
+	"\x0eListDeliveries\x12+.souk.notification.v1.ListDeliveriesRequest\x1a,.souk.notification.v1.ListDeliveriesResponse\";\xca\xf3\x18\x15\b\x04\"\x11notification.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operator/deliveries\x90\x02\x01\x12\xb0\x01\n" +
+	"\x10ListSuppressions\x12-.souk.notification.v1.ListSuppressionsRequest\x1a..souk.notification.v1.ListSuppressionsResponse\"=\xca\xf3\x18\x15\b\x04\"\x11notification.read\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/operator/suppressions\x90\x02\x01\x12\xbe\x01\n" +
+	"\x0fSuppressMailbox\x12,.souk.notification.v1.SuppressMailboxRequest\x1a-.souk.notification.v1.SuppressMailboxResponse\"N\xca\xf3\x18\x16\b\x04\"\x12notification.write\x82\xd3\xe4\x93\x02+:\x01*b\vsuppression\"\x19/v1/operator/suppressions\x90\x02\x02\x12\xb6\x01\n" +
+	"\x0fLiftSuppression\x12,.souk.notification.v1.LiftSuppressionRequest\x1a-.souk.notification.v1.LiftSuppressionResponse\"F\xca\xf3\x18\x16\b\x04\"\x12notification.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/operator/suppressions:lift\x90\x02\x02\x12\x88\x01\n" +
 	"\x11PollNotifications\x12..souk.notification.v1.PollNotificationsRequest\x1a/.souk.notification.v1.PollNotificationsResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x01B1Z/souk/gen/go/souk/notification/v1;notificationv1b\x06proto3"
 
 var (

@@ -38,10 +38,13 @@ const (
 	Level_LEVEL_GUEST Level = 2
 	// A signed-in user.
 	Level_LEVEL_SIGNED_IN Level = 3
-	// A signed-in user with one of `roles`.
-	Level_LEVEL_ROLE Level = 4
+	// A user who has `permission` in the whole marketplace, by the user's roles.
+	Level_LEVEL_PERMISSION Level = 4
 	// Another service of souk (one of `services`, or any when empty).
 	Level_LEVEL_INTERNAL Level = 5
+	// A user who has `permission` in the shop that the call is about or in the whole marketplace, or an API key of that
+	// shop that has it. The service checks the shop, with package membership.
+	Level_LEVEL_SHOP_PERMISSION Level = 6
 )
 
 // Enum value maps for Level.
@@ -51,16 +54,18 @@ var (
 		1: "LEVEL_PUBLIC",
 		2: "LEVEL_GUEST",
 		3: "LEVEL_SIGNED_IN",
-		4: "LEVEL_ROLE",
+		4: "LEVEL_PERMISSION",
 		5: "LEVEL_INTERNAL",
+		6: "LEVEL_SHOP_PERMISSION",
 	}
 	Level_value = map[string]int32{
-		"LEVEL_UNSPECIFIED": 0,
-		"LEVEL_PUBLIC":      1,
-		"LEVEL_GUEST":       2,
-		"LEVEL_SIGNED_IN":   3,
-		"LEVEL_ROLE":        4,
-		"LEVEL_INTERNAL":    5,
+		"LEVEL_UNSPECIFIED":     0,
+		"LEVEL_PUBLIC":          1,
+		"LEVEL_GUEST":           2,
+		"LEVEL_SIGNED_IN":       3,
+		"LEVEL_PERMISSION":      4,
+		"LEVEL_INTERNAL":        5,
+		"LEVEL_SHOP_PERMISSION": 6,
 	}
 )
 
@@ -91,15 +96,16 @@ func (Level) EnumDescriptor() ([]byte, []int) {
 	return file_souk_options_v1_options_proto_rawDescGZIP(), []int{0}
 }
 
-// Access says who may call a method. Whose the thing is that the method
-// touches is checked by the service, not here.
+// Access says who may call a method. Whose the thing is that the method touches is checked by the service, not here.
 type Access struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Level Level                  `protobuf:"varint,1,opt,name=level,proto3,enum=souk.options.v1.Level" json:"level,omitempty"`
-	// Roles of which the caller has at least one; only with LEVEL_ROLE.
-	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Services that may call; only with LEVEL_INTERNAL.
-	Services      []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	Services []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	// A permission of package permission, such as "order.cancel". Required with LEVEL_PERMISSION and
+	// LEVEL_SHOP_PERMISSION. With LEVEL_PUBLIC, LEVEL_GUEST and LEVEL_SIGNED_IN, a caller who has it may do more with the
+	// method than others, such as see what is not published.
+	Permission    string `protobuf:"bytes,4,opt,name=permission,proto3" json:"permission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -141,18 +147,18 @@ func (x *Access) GetLevel() Level {
 	return Level_LEVEL_UNSPECIFIED
 }
 
-func (x *Access) GetRoles() []string {
-	if x != nil {
-		return x.Roles
-	}
-	return nil
-}
-
 func (x *Access) GetServices() []string {
 	if x != nil {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *Access) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
 }
 
 // InFlight bounds the calls of an expensive method that are in flight.
@@ -460,26 +466,28 @@ var File_souk_options_v1_options_proto protoreflect.FileDescriptor
 
 const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/options/v1/options.proto\x12\x0fsouk.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"h\n" +
+	"\x1dsouk/options/v1/options.proto\x12\x0fsouk.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x7f\n" +
 	"\x06Access\x12,\n" +
-	"\x05level\x18\x01 \x01(\x0e2\x16.souk.options.v1.LevelR\x05level\x12\x14\n" +
-	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x1a\n" +
-	"\bservices\x18\x03 \x03(\tR\bservices\"J\n" +
+	"\x05level\x18\x01 \x01(\x0e2\x16.souk.options.v1.LevelR\x05level\x12\x1a\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x04 \x01(\tR\n" +
+	"permissionJ\x04\b\x02\x10\x03R\x05roles\"J\n" +
 	"\bInFlight\x12\x1d\n" +
 	"\n" +
 	"per_caller\x18\x01 \x01(\x05R\tperCaller\x12\x1f\n" +
 	"\vper_process\x18\x02 \x01(\x05R\n" +
 	"perProcess\" \n" +
 	"\bRefusals\x12\x14\n" +
-	"\x05codes\x18\x01 \x03(\tR\x05codes*z\n" +
+	"\x05codes\x18\x01 \x03(\tR\x05codes*\x9b\x01\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLEVEL_PUBLIC\x10\x01\x12\x0f\n" +
 	"\vLEVEL_GUEST\x10\x02\x12\x13\n" +
-	"\x0fLEVEL_SIGNED_IN\x10\x03\x12\x0e\n" +
-	"\n" +
-	"LEVEL_ROLE\x10\x04\x12\x12\n" +
-	"\x0eLEVEL_INTERNAL\x10\x05:Q\n" +
+	"\x0fLEVEL_SIGNED_IN\x10\x03\x12\x14\n" +
+	"\x10LEVEL_PERMISSION\x10\x04\x12\x12\n" +
+	"\x0eLEVEL_INTERNAL\x10\x05\x12\x19\n" +
+	"\x15LEVEL_SHOP_PERMISSION\x10\x06:Q\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\v2\x17.souk.options.v1.AccessR\x06access:U\n" +
 	"\atimeout\x12\x1e.google.protobuf.MethodOptions\x18\xba\x8e\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout:I\n" +
 	"\x0fidempotency_key\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x01(\bR\x0eidempotencyKey:E\n" +

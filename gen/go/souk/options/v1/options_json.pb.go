@@ -14,16 +14,7 @@ func (x *Access) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `{"level":`...)
 	b = jsonpb.AppendEnum(b, int32(x.Level), Level_name)
-	b = append(b, `,"roles":[`...)
-	for i, v := range x.Roles {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b = jsonpb.AppendString(b, v); b == nil {
-			return nil
-		}
-	}
-	b = append(b, `],"services":[`...)
+	b = append(b, `,"services":[`...)
 	for i, v := range x.Services {
 		if i > 0 {
 			b = append(b, ',')
@@ -32,7 +23,11 @@ func (x *Access) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"permission":`...)
+	if b = jsonpb.AppendString(b, x.Permission); b == nil {
+		return nil
+	}
+	b = append(b, '}')
 	return b
 }
 

@@ -3296,7 +3296,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xb9\x12\n" +
+	"\x13AdoptOrdersResponse2\x98\x13\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -3315,27 +3315,31 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\runprocessable\x82\xd3\xe4\x93\x02\x1a:\x01*b\x05quote\"\x0e/v1/cart:quote\x90\x02\x02\x12n\n" +
 	"\n" +
 	"ListOrders\x12 .souk.order.v1.ListOrdersRequest\x1a!.souk.order.v1.ListOrdersResponse\"\x1b\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/orders\x90\x02\x01\x12t\n" +
-	"\bGetOrder\x12\x1e.souk.order.v1.GetOrderRequest\x1a\x1f.souk.order.v1.GetOrderResponse\"'\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\xb4\x01\n" +
+	"/v1/orders\x90\x02\x01\x12\x80\x01\n" +
+	"\bGetOrder\x12\x1e.souk.order.v1.GetOrderRequest\x1a\x1f.souk.order.v1.GetOrderResponse\"3\xca\xf3\x18\x0e\b\x02\"\n" +
+	"order.read\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\xb4\x01\n" +
 	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"^\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xfa\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xcc\x01\n" +
-	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"X\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xd0\x01\n" +
+	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"\\\xca\xf3\x18\x10\b\x04\"\forder.cancel\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
-	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"1\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\"b\n" +
-	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xb1\x01\n" +
-	"\x0fCancelShopOrder\x12%.souk.order.v1.CancelShopOrderRequest\x1a&.souk.order.v1.CancelShopOrderResponse\"O\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x96\x01\n" +
+	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"=\xca\xf3\x18\x0e\b\x06\"\n" +
+	"order.read\x82\xd3\xe4\x93\x02\"b\n" +
+	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xbf\x01\n" +
+	"\x0fCancelShopOrder\x12%.souk.order.v1.CancelShopOrderRequest\x1a&.souk.order.v1.CancelShopOrderResponse\"]\xca\xf3\x18\x10\b\x06\"\forder.cancel\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\n" +
-	"shop_order\"\x1b/v1/shop-orders/{id}:cancel\x90\x02\x02\x12\x8a\x01\n" +
-	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\x83\x01\n" +
-	"\fGetShopSales\x12\".souk.order.v1.GetShopSalesRequest\x1a#.souk.order.v1.GetShopSalesResponse\"*\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/shops/{shop_id}/sales\x90\x02\x01\x12\xa3\x01\n" +
-	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"G\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"shop_order\"\x1b/v1/shop-orders/{id}:cancel\x90\x02\x02\x12\x96\x01\n" +
+	"\x0eListShopOrders\x12$.souk.order.v1.ListShopOrdersRequest\x1a%.souk.order.v1.ListShopOrdersResponse\"7\xca\xf3\x18\x0e\b\x06\"\n" +
+	"order.read\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/shops/{shop_id}/orders\x90\x02\x01\x12\x8f\x01\n" +
+	"\fGetShopSales\x12\".souk.order.v1.GetShopSalesRequest\x1a#.souk.order.v1.GetShopSalesResponse\"6\xca\xf3\x18\x0e\b\x06\"\n" +
+	"sales.read\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/shops/{shop_id}/sales\x90\x02\x01\x12\xb1\x01\n" +
+	"\rShipShopOrder\x12#.souk.order.v1.ShipShopOrderRequest\x1a$.souk.order.v1.ShipShopOrderResponse\"U\xca\xf3\x18\x10\b\x06\"\forder.fulfil\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\n" +
-	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xaf\x01\n" +
-	"\x10DeliverShopOrder\x12&.souk.order.v1.DeliverShopOrderRequest\x1a'.souk.order.v1.DeliverShopOrderResponse\"J\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"shop_order\"\x19/v1/shop-orders/{id}:ship\x90\x02\x02\x12\xbd\x01\n" +
+	"\x10DeliverShopOrder\x12&.souk.order.v1.DeliverShopOrderRequest\x1a'.souk.order.v1.DeliverShopOrderResponse\"X\xca\xf3\x18\x10\b\x06\"\forder.fulfil\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02-:\x01*b\n" +
 	"shop_order\"\x1c/v1/shop-orders/{id}:deliver\x90\x02\x02\x12\x7f\n" +

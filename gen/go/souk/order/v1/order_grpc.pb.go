@@ -63,25 +63,24 @@ type OrderServiceClient interface {
 	// the money of the cancelled shop orders is paid back, or not collected. What was shipped stays ordered. It answers
 	// 409 conflict when all of it was shipped.
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*CancelOrderResponse, error)
-	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order. Operators only.
+	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order.
 	CancelOrderAsOperator(ctx context.Context, in *CancelOrderAsOperatorRequest, opts ...grpc.CallOption) (*CancelOrderAsOperatorResponse, error)
-	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer. Members and operators.
+	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(ctx context.Context, in *GetShopOrderRequest, opts ...grpc.CallOption) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
-	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
+	// money is paid back, or not collected, and the customer gets a mail.
 	CancelShopOrder(ctx context.Context, in *CancelShopOrderRequest, opts ...grpc.CallOption) (*CancelShopOrderResponse, error)
-	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
+	// ListShopOrders lists a shop's parts of orders, newest first.
 	ListShopOrders(ctx context.Context, in *ListShopOrdersRequest, opts ...grpc.CallOption) (*ListShopOrdersResponse, error)
-	// GetShopSales sums up what a shop sold, by day and currency. Members and operators.
+	// GetShopSales sums up what a shop sold, by day and currency.
 	//
 	// An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over
 	// does not change, and a day may have a negative net. Days without either are left out. A change is shown within
 	// seconds. Without a range it shows the last 30 days; a range has at most 366.
 	GetShopSales(ctx context.Context, in *GetShopSalesRequest, opts ...grpc.CallOption) (*GetShopSalesResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
-	// operators.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself.
 	ShipShopOrder(ctx context.Context, in *ShipShopOrderRequest, opts ...grpc.CallOption) (*ShipShopOrderResponse, error)
-	// DeliverShopOrder marks a shipped part of an order as delivered. Members and operators.
+	// DeliverShopOrder marks a shipped part of an order as delivered.
 	DeliverShopOrder(ctx context.Context, in *DeliverShopOrderRequest, opts ...grpc.CallOption) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(ctx context.Context, in *GetOrderForNoticeRequest, opts ...grpc.CallOption) (*GetOrderForNoticeResponse, error)
@@ -274,25 +273,24 @@ type OrderServiceServer interface {
 	// the money of the cancelled shop orders is paid back, or not collected. What was shipped stays ordered. It answers
 	// 409 conflict when all of it was shipped.
 	CancelOrder(context.Context, *CancelOrderRequest) (*CancelOrderResponse, error)
-	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order. Operators only.
+	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order.
 	CancelOrderAsOperator(context.Context, *CancelOrderAsOperatorRequest) (*CancelOrderAsOperatorResponse, error)
-	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer. Members and operators.
+	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
-	// money is paid back, or not collected, and the customer gets a mail. Members and operators.
+	// money is paid back, or not collected, and the customer gets a mail.
 	CancelShopOrder(context.Context, *CancelShopOrderRequest) (*CancelShopOrderResponse, error)
-	// ListShopOrders lists a shop's parts of orders, newest first. Members and operators.
+	// ListShopOrders lists a shop's parts of orders, newest first.
 	ListShopOrders(context.Context, *ListShopOrdersRequest) (*ListShopOrdersResponse, error)
-	// GetShopSales sums up what a shop sold, by day and currency. Members and operators.
+	// GetShopSales sums up what a shop sold, by day and currency.
 	//
 	// An order counts on the day (UTC) on which it was confirmed. A cancellation counts on its own day, so a day that is over
 	// does not change, and a day may have a negative net. Days without either are left out. A change is shown within
 	// seconds. Without a range it shows the last 30 days; a range has at most 366.
 	GetShopSales(context.Context, *GetShopSalesRequest) (*GetShopSalesResponse, error)
-	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself. Members and
-	// operators.
+	// ShipShopOrder marks a shop's part of an order as shipped, by a carrier or by the shop itself.
 	ShipShopOrder(context.Context, *ShipShopOrderRequest) (*ShipShopOrderResponse, error)
-	// DeliverShopOrder marks a shipped part of an order as delivered. Members and operators.
+	// DeliverShopOrder marks a shipped part of an order as delivered.
 	DeliverShopOrder(context.Context, *DeliverShopOrderRequest) (*DeliverShopOrderResponse, error)
 	// GetOrderForNotice gives the notification service what a mail about an order needs.
 	GetOrderForNotice(context.Context, *GetOrderForNoticeRequest) (*GetOrderForNoticeResponse, error)

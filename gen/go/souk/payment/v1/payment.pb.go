@@ -1194,16 +1194,16 @@ const file_souk_payment_v1_payment_proto_rawDesc = "" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12(\n" +
 	"\torder_ids\x18\x03 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\borderIds\"\x17\n" +
-	"\x15AdoptPaymentsResponse2\xc2\a\n" +
+	"\x15AdoptPaymentsResponse2\xd9\a\n" +
 	"\x0ePaymentService\x12j\n" +
 	"\tAuthorize\x12!.souk.payment.v1.AuthorizeRequest\x1a\".souk.payment.v1.AuthorizeResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12d\n" +
 	"\aCapture\x12\x1f.souk.payment.v1.CaptureRequest\x1a .souk.payment.v1.CaptureResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12[\n" +
 	"\x04Void\x12\x1c.souk.payment.v1.VoidRequest\x1a\x1d.souk.payment.v1.VoidResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12a\n" +
-	"\x06Refund\x12\x1e.souk.payment.v1.RefundRequest\x1a\x1f.souk.payment.v1.RefundResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12\x82\x01\n" +
+	"\x06Refund\x12\x1e.souk.payment.v1.RefundRequest\x1a\x1f.souk.payment.v1.RefundResponse\"\x16\xca\xf3\x18\t\b\x05\x1a\x05order\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12\x90\x01\n" +
 	"\n" +
-	"GetPayment\x12\".souk.payment.v1.GetPaymentRequest\x1a#.souk.payment.v1.GetPaymentResponse\"+\xca\xf3\x18\x02\b\x02\x82\xd3\xe4\x93\x02\x1cb\apayment\x12\x11/v1/payments/{id}\x90\x02\x01\x12u\n" +
-	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xaf\x01\n" +
-	"\x11ReconcilePayments\x12).souk.payment.v1.ReconcilePaymentsRequest\x1a*.souk.payment.v1.ReconcilePaymentsResponse\"C\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x19\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/operator/payments:reconcile\x90\x02\x02\x12p\n" +
+	"GetPayment\x12\".souk.payment.v1.GetPaymentRequest\x1a#.souk.payment.v1.GetPaymentResponse\"9\xca\xf3\x18\x10\b\x02\"\fpayment.read\x82\xd3\xe4\x93\x02\x1cb\apayment\x12\x11/v1/payments/{id}\x90\x02\x01\x12u\n" +
+	"\x0eReceiveWebhook\x12&.souk.payment.v1.ReceiveWebhookRequest\x1a'.souk.payment.v1.ReceiveWebhookResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12\xb8\x01\n" +
+	"\x11ReconcilePayments\x12).souk.payment.v1.ReconcilePaymentsRequest\x1a*.souk.payment.v1.ReconcilePaymentsResponse\"L\xca\xf3\x18\x15\b\x04\"\x11payment.reconcile\xd2\xf3\x18\x02\b\x19\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/operator/payments:reconcile\x90\x02\x02\x12p\n" +
 	"\rAdoptPayments\x12%.souk.payment.v1.AdoptPaymentsRequest\x1a&.souk.payment.v1.AdoptPaymentsResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02B'Z%souk/gen/go/souk/payment/v1;paymentv1b\x06proto3"
 
 var (

@@ -54,7 +54,7 @@ type PaymentServiceClient interface {
 	ReceiveWebhook(ctx context.Context, in *ReceiveWebhookRequest, opts ...grpc.CallOption) (*ReceiveWebhookResponse, error)
 	// ReconcilePayments compares the charges that the provider made since a time with souk's payments, a page at a time:
 	// after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may
-	// be called again. Operators only.
+	// be called again.
 	ReconcilePayments(ctx context.Context, in *ReconcilePaymentsRequest, opts ...grpc.CallOption) (*ReconcilePaymentsResponse, error)
 	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
 	AdoptPayments(ctx context.Context, in *AdoptPaymentsRequest, opts ...grpc.CallOption) (*AdoptPaymentsResponse, error)
@@ -171,7 +171,7 @@ type PaymentServiceServer interface {
 	ReceiveWebhook(context.Context, *ReceiveWebhookRequest) (*ReceiveWebhookResponse, error)
 	// ReconcilePayments compares the charges that the provider made since a time with souk's payments, a page at a time:
 	// after a restore the provider is ahead. A payment takes the state of its charge; what still differs is listed. It may
-	// be called again. Operators only.
+	// be called again.
 	ReconcilePayments(context.Context, *ReconcilePaymentsRequest) (*ReconcilePaymentsResponse, error)
 	// AdoptPayments makes a guest's payments for the orders those of a user. It may be called again.
 	AdoptPayments(context.Context, *AdoptPaymentsRequest) (*AdoptPaymentsResponse, error)

@@ -4685,37 +4685,37 @@ const file_souk_product_v1_product_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aorderId\x12*\n" +
 	"\vvariant_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
 	"variantIds\"\x1a\n" +
-	"\x18RestockInventoryResponse2\xce\x1a\n" +
+	"\x18RestockInventoryResponse2\x83\x1c\n" +
 	"\x0eProductService\x12\x84\x01\n" +
-	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x86\x01\n" +
+	"\x0eSearchProducts\x12&.souk.product.v1.SearchProductsRequest\x1a'.souk.product.v1.SearchProductsResponse\"!\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/products\x90\x02\x01\x12\x94\x01\n" +
 	"\n" +
-	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"/\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\xb3\x01\n" +
-	"\x12GetProductByHandle\x12*.souk.product.v1.GetProductByHandleRequest\x1a+.souk.product.v1.GetProductByHandleResponse\"D\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x021b\aproduct\x12&/v1/products/by-handle/{shop}/{handle}\x90\x02\x01\x12\x86\x01\n" +
+	"GetProduct\x12\".souk.product.v1.GetProductRequest\x1a#.souk.product.v1.GetProductResponse\"=\xca\xf3\x18\x10\b\x01\"\fproduct.read\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x02\x1cb\aproduct\x12\x11/v1/products/{id}\x90\x02\x01\x12\xc1\x01\n" +
+	"\x12GetProductByHandle\x12*.souk.product.v1.GetProductByHandleRequest\x1a+.souk.product.v1.GetProductByHandleResponse\"R\xca\xf3\x18\x10\b\x01\"\fproduct.read\xe0\xf3\x18\x02\x82\xd3\xe4\x93\x021b\aproduct\x12&/v1/products/by-handle/{shop}/{handle}\x90\x02\x01\x12\x86\x01\n" +
 	"\x0eListCategories\x12&.souk.product.v1.ListCategoriesRequest\x1a'.souk.product.v1.ListCategoriesResponse\"#\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\n" +
-	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xc3\x01\n" +
-	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"`\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1b\n" +
+	"\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/categories\x90\x02\x01\x12\xc9\x01\n" +
+	"\x0eCreateCategory\x12&.souk.product.v1.CreateCategoryRequest\x1a'.souk.product.v1.CreateCategoryResponse\"f\xca\xf3\x18\x12\b\x04\"\x0ecategory.write\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1b\n" +
 	"\x0ealready_exists\n" +
-	"\tnot_found\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xcc\x01\n" +
-	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\"l\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/products/{product.id}\x92\xf4\x18\x10\n" +
-	"\x0ealready_exists\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\xac\x01\n" +
-	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\"L\xca\xf3\x18\x02\b\x03\x92\xf4\x18\x1a\n" +
+	"\tnot_found\x82\xd3\xe4\x93\x02&:\x01*b\bcategory\"\x17/v1/operator/categories\x12\xdb\x01\n" +
+	"\rCreateProduct\x12%.souk.product.v1.CreateProductRequest\x1a&.souk.product.v1.CreateProductResponse\"{\xca\xf3\x18\x11\b\x06\"\rproduct.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/products/{product.id}\x92\xf4\x18\x10\n" +
+	"\x0ealready_exists\x82\xd3\xe4\x93\x02*:\x01*b\aproduct\"\x1c/v1/shops/{shop_id}/products\x12\xbb\x01\n" +
+	"\rUpdateProduct\x12%.souk.product.v1.UpdateProductRequest\x1a&.souk.product.v1.UpdateProductResponse\"[\xca\xf3\x18\x11\b\x06\"\rproduct.write\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x82\x01\n" +
-	"\rDeleteProduct\x12%.souk.product.v1.DeleteProductRequest\x1a&.souk.product.v1.DeleteProductResponse\"\"\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x13*\x11/v1/products/{id}\x90\x02\x02\x12\x96\x01\n" +
-	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\x99\x01\n" +
-	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\"H\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\x1f:\x01*b\aproduct2\x11/v1/products/{id}\x90\x02\x02\x12\x91\x01\n" +
+	"\rDeleteProduct\x12%.souk.product.v1.DeleteProductRequest\x1a&.souk.product.v1.DeleteProductResponse\"1\xca\xf3\x18\x11\b\x06\"\rproduct.write\x82\xd3\xe4\x93\x02\x13*\x11/v1/products/{id}\x90\x02\x02\x12\xa4\x01\n" +
+	"\x10ListShopProducts\x12(.souk.product.v1.ListShopProductsRequest\x1a).souk.product.v1.ListShopProductsResponse\";\xca\xf3\x18\x10\b\x06\"\fproduct.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/products\x90\x02\x01\x12\xa6\x01\n" +
+	"\bSetStock\x12 .souk.product.v1.SetStockRequest\x1a!.souk.product.v1.SetStockResponse\"U\xca\xf3\x18\x0f\b\x06\"\vstock.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\xb4\x01\n" +
-	"\rUpdateVariant\x12%.souk.product.v1.UpdateVariantRequest\x1a&.souk.product.v1.UpdateVariantResponse\"T\xca\xf3\x18\x02\b\x03\x92\xf4\x18\x1a\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05stock\x1a\x1f/v1/variants/{variant_id}/stock\x90\x02\x02\x12\xc3\x01\n" +
+	"\rUpdateVariant\x12%.souk.product.v1.UpdateVariantRequest\x1a&.souk.product.v1.UpdateVariantResponse\"c\xca\xf3\x18\x11\b\x06\"\rproduct.write\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02':\x01*b\avariant2\x19/v1/variants/{variant_id}\x90\x02\x02\x12\xa6\x01\n" +
-	"\vAdjustStock\x12#.souk.product.v1.AdjustStockRequest\x1a$.souk.product.v1.AdjustStockResponse\"L\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02':\x01*b\avariant2\x19/v1/variants/{variant_id}\x90\x02\x02\x12\xb3\x01\n" +
+	"\vAdjustStock\x12#.souk.product.v1.AdjustStockRequest\x1a$.souk.product.v1.AdjustStockResponse\"Y\xca\xf3\x18\x0f\b\x06\"\vstock.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xb1\x01\n" +
-	"\x14ListStockAdjustments\x12,.souk.product.v1.ListStockAdjustmentsRequest\x1a-.souk.product.v1.ListStockAdjustmentsResponse\"<\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02-\x12+/v1/variants/{variant_id}/stock/adjustments\x90\x02\x01\x12\x9c\x01\n" +
-	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"9\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xf4\x18\x04\b\x01\x10\x02\x88\xf4\x18\x14\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa0\x01\n" +
-	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"=\xca\xf3\x18\f\b\x04\x12\boperator\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\xa9\x01\n" +
-	"\x12ExportShopProducts\x12*.souk.product.v1.ExportShopProductsRequest\x1a+.souk.product.v1.ExportShopProductsResponse\":\xca\xf3\x18\x02\b\x03\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02%\x12#/v1/shops/{shop_id}/products:export\x90\x02\x01\x12\x7f\n" +
+	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\x05stock\"&/v1/variants/{variant_id}/stock:adjust\x12\xbf\x01\n" +
+	"\x14ListStockAdjustments\x12,.souk.product.v1.ListStockAdjustmentsRequest\x1a-.souk.product.v1.ListStockAdjustmentsResponse\"J\xca\xf3\x18\x10\b\x06\"\fproduct.read\x82\xd3\xe4\x93\x02-\x12+/v1/variants/{variant_id}/stock/adjustments\x90\x02\x01\x12\xab\x01\n" +
+	"\x0eImportProducts\x12&.souk.product.v1.ImportProductsRequest\x1a'.souk.product.v1.ImportProductsResponse\"H\xca\xf3\x18\x11\b\x06\"\rproduct.write\xd2\xf3\x18\x02\b\x1e\x82\xf4\x18\x04\b\x01\x10\x02\x88\xf4\x18\x14\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/products:import\x90\x02\x02\x12\xa4\x01\n" +
+	"\x0eExportProducts\x12&.souk.product.v1.ExportProductsRequest\x1a'.souk.product.v1.ExportProductsResponse\"A\xca\xf3\x18\x10\b\x04\"\fproduct.read\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/operator/products:export\x90\x02\x01\x12\xb7\x01\n" +
+	"\x12ExportShopProducts\x12*.souk.product.v1.ExportShopProductsRequest\x1a+.souk.product.v1.ExportShopProductsResponse\"H\xca\xf3\x18\x10\b\x06\"\fproduct.read\xd2\xf3\x18\x02\b\x1e\x82\xd3\xe4\x93\x02%\x12#/v1/shops/{shop_id}/products:export\x90\x02\x01\x12\x7f\n" +
 	"\x10BatchGetVariants\x12(.souk.product.v1.BatchGetVariantsRequest\x1a).souk.product.v1.BatchGetVariantsResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12\x82\x01\n" +
 	"\x11CheckAvailability\x12).souk.product.v1.CheckAvailabilityRequest\x1a*.souk.product.v1.CheckAvailabilityResponse\"\x16\xca\xf3\x18\x0f\b\x05\x1a\x04cart\x1a\x05order\x90\x02\x01\x12y\n" +
 	"\x10ReserveInventory\x12(.souk.product.v1.ReserveInventoryRequest\x1a).souk.product.v1.ReserveInventoryResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12y\n" +

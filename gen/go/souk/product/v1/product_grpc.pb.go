@@ -62,34 +62,34 @@ type ProductServiceClient interface {
 	ListCategories(ctx context.Context, in *ListCategoriesRequest, opts ...grpc.CallOption) (*ListCategoriesResponse, error)
 	// CreateCategory adds a category to the tree.
 	CreateCategory(ctx context.Context, in *CreateCategoryRequest, opts ...grpc.CallOption) (*CreateCategoryResponse, error)
-	// CreateProduct adds a product to a shop. Members and operators only.
+	// CreateProduct adds a product to a shop.
 	CreateProduct(ctx context.Context, in *CreateProductRequest, opts ...grpc.CallOption) (*CreateProductResponse, error)
 	// UpdateProduct changes what the request names of a product. Variants are known by their SKU, else by their options;
-	// those that are not named stay. Members and operators only.
+	// those that are not named stay.
 	UpdateProduct(ctx context.Context, in *UpdateProductRequest, opts ...grpc.CallOption) (*UpdateProductResponse, error)
-	// DeleteProduct takes a product off sale for good. Orders keep what they show. Members and operators only.
+	// DeleteProduct takes a product off sale for good. Orders keep what they show.
 	DeleteProduct(ctx context.Context, in *DeleteProductRequest, opts ...grpc.CallOption) (*DeleteProductResponse, error)
-	// ListShopProducts lists all products of a shop with their stock, drafts included. Members and operators only.
+	// ListShopProducts lists all products of a shop with their stock, drafts included.
 	ListShopProducts(ctx context.Context, in *ListShopProductsRequest, opts ...grpc.CallOption) (*ListShopProductsResponse, error)
-	// SetStock sets how many pieces of a variant are on hand. Members and operators only. Not below what is reserved.
+	// SetStock sets how many pieces of a variant are on hand. Not below what is reserved.
 	SetStock(ctx context.Context, in *SetStockRequest, opts ...grpc.CallOption) (*SetStockResponse, error)
 	// UpdateVariant changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in
-	// carts. Members and operators only.
+	// carts.
 	UpdateVariant(ctx context.Context, in *UpdateVariantRequest, opts ...grpc.CallOption) (*UpdateVariantResponse, error)
 	// AdjustStock adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an
-	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Members and operators only.
+	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost.
 	AdjustStock(ctx context.Context, in *AdjustStockRequest, opts ...grpc.CallOption) (*AdjustStockResponse, error)
-	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first. Members and operators only.
+	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first.
 	ListStockAdjustments(ctx context.Context, in *ListStockAdjustmentsRequest, opts ...grpc.CallOption) (*ListStockAdjustmentsResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
 	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
 	// replace is set. Members of the shops, and operators, who alone may name categories
 	// that do not exist yet.
 	ImportProducts(ctx context.Context, in *ImportProductsRequest, opts ...grpc.CallOption) (*ImportProductsResponse, error)
-	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
+	// ExportProducts pages through whole products with their stock, in import's form.
 	ExportProducts(ctx context.Context, in *ExportProductsRequest, opts ...grpc.CallOption) (*ExportProductsResponse, error)
 	// ExportShopProducts pages through whole products of a shop with their stock, in import's form, with what only the shop
-	// may see. Members and operators only.
+	// may see.
 	ExportShopProducts(ctx context.Context, in *ExportShopProductsRequest, opts ...grpc.CallOption) (*ExportShopProductsResponse, error)
 	// BatchGetVariants finds what is for sale, by variant ID; what is not found is left out.
 	BatchGetVariants(ctx context.Context, in *BatchGetVariantsRequest, opts ...grpc.CallOption) (*BatchGetVariantsResponse, error)
@@ -352,34 +352,34 @@ type ProductServiceServer interface {
 	ListCategories(context.Context, *ListCategoriesRequest) (*ListCategoriesResponse, error)
 	// CreateCategory adds a category to the tree.
 	CreateCategory(context.Context, *CreateCategoryRequest) (*CreateCategoryResponse, error)
-	// CreateProduct adds a product to a shop. Members and operators only.
+	// CreateProduct adds a product to a shop.
 	CreateProduct(context.Context, *CreateProductRequest) (*CreateProductResponse, error)
 	// UpdateProduct changes what the request names of a product. Variants are known by their SKU, else by their options;
-	// those that are not named stay. Members and operators only.
+	// those that are not named stay.
 	UpdateProduct(context.Context, *UpdateProductRequest) (*UpdateProductResponse, error)
-	// DeleteProduct takes a product off sale for good. Orders keep what they show. Members and operators only.
+	// DeleteProduct takes a product off sale for good. Orders keep what they show.
 	DeleteProduct(context.Context, *DeleteProductRequest) (*DeleteProductResponse, error)
-	// ListShopProducts lists all products of a shop with their stock, drafts included. Members and operators only.
+	// ListShopProducts lists all products of a shop with their stock, drafts included.
 	ListShopProducts(context.Context, *ListShopProductsRequest) (*ListShopProductsResponse, error)
-	// SetStock sets how many pieces of a variant are on hand. Members and operators only. Not below what is reserved.
+	// SetStock sets how many pieces of a variant are on hand. Not below what is reserved.
 	SetStock(context.Context, *SetStockRequest) (*SetStockResponse, error)
 	// UpdateVariant changes what the request names of one variant, also its SKU. It keeps its ID, its stock and its place in
-	// carts. Members and operators only.
+	// carts.
 	UpdateVariant(context.Context, *UpdateVariantRequest) (*UpdateVariantResponse, error)
 	// AdjustStock adds to the pieces of a variant that are on hand, or takes from them. Not below what is reserved. Send an
-	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost. Members and operators only.
+	// Idempotency-Key: a repetition with it changes nothing, even if the first answer was lost.
 	AdjustStock(context.Context, *AdjustStockRequest) (*AdjustStockResponse, error)
-	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first. Members and operators only.
+	// ListStockAdjustments lists the latest 100 adjustments of a variant's stock, newest first.
 	ListStockAdjustments(context.Context, *ListStockAdjustmentsRequest) (*ListStockAdjustmentsResponse, error)
 	// ImportProducts creates or updates products by (shop, handle), each on its own:
 	// a bad one is reported and the others are kept. A product that exists keeps what the import does not list, unless
 	// replace is set. Members of the shops, and operators, who alone may name categories
 	// that do not exist yet.
 	ImportProducts(context.Context, *ImportProductsRequest) (*ImportProductsResponse, error)
-	// ExportProducts pages through whole products with their stock, in import's form. Operators only.
+	// ExportProducts pages through whole products with their stock, in import's form.
 	ExportProducts(context.Context, *ExportProductsRequest) (*ExportProductsResponse, error)
 	// ExportShopProducts pages through whole products of a shop with their stock, in import's form, with what only the shop
-	// may see. Members and operators only.
+	// may see.
 	ExportShopProducts(context.Context, *ExportShopProductsRequest) (*ExportShopProductsResponse, error)
 	// BatchGetVariants finds what is for sale, by variant ID; what is not found is left out.
 	BatchGetVariants(context.Context, *BatchGetVariantsRequest) (*BatchGetVariantsResponse, error)

@@ -1917,26 +1917,28 @@ const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"\x05flags\x18\x02 \x03(\v2\x16.souk.settings.v1.FlagR\x05flags\x1aQ\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x012\xa0\x0e\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x012\xbb\x0e\n" +
 	"\x0fSettingsService\x12\x8b\x01\n" +
-	"\x11GetPublicSettings\x12*.souk.settings.v1.GetPublicSettingsRequest\x1a+.souk.settings.v1.GetPublicSettingsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\x8f\x01\n" +
-	"\fListSettings\x12%.souk.settings.v1.ListSettingsRequest\x1a&.souk.settings.v1.ListSettingsResponse\"0\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/settings\x90\x02\x01\x12\xaf\x01\n" +
-	"\rUpdateSetting\x12&.souk.settings.v1.UpdateSettingRequest\x1a'.souk.settings.v1.UpdateSettingResponse\"M\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"\x11GetPublicSettings\x12*.souk.settings.v1.GetPublicSettingsRequest\x1a+.souk.settings.v1.GetPublicSettingsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\x94\x01\n" +
+	"\fListSettings\x12%.souk.settings.v1.ListSettingsRequest\x1a&.souk.settings.v1.ListSettingsResponse\"5\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/settings\x90\x02\x01\x12\xb5\x01\n" +
+	"\rUpdateSetting\x12&.souk.settings.v1.UpdateSettingRequest\x1a'.souk.settings.v1.UpdateSettingResponse\"S\xca\xf3\x18\x12\b\x04\"\x0esettings.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02):\x01*b\asetting\x1a\x1b/v1/operator/settings/{key}\x12\xb2\x01\n" +
-	"\x13ListSettingVersions\x12,.souk.settings.v1.ListSettingVersionsRequest\x1a-.souk.settings.v1.ListSettingVersionsResponse\">\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02%\x12#/v1/operator/settings/{key}/history\x90\x02\x01\x12\xc1\x01\n" +
-	"\x0fRollbackSetting\x12(.souk.settings.v1.RollbackSettingRequest\x1a).souk.settings.v1.RollbackSettingResponse\"Y\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02):\x01*b\asetting\x1a\x1b/v1/operator/settings/{key}\x12\xb7\x01\n" +
+	"\x13ListSettingVersions\x12,.souk.settings.v1.ListSettingVersionsRequest\x1a-.souk.settings.v1.ListSettingVersionsResponse\"C\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02%\x12#/v1/operator/settings/{key}/history\x90\x02\x01\x12\xc7\x01\n" +
+	"\x0fRollbackSetting\x12(.souk.settings.v1.RollbackSettingRequest\x1a).souk.settings.v1.RollbackSettingResponse\"_\xca\xf3\x18\x12\b\x04\"\x0esettings.write\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\asetting\"$/v1/operator/settings/{key}:rollback\x90\x02\x02\x12\x8c\x01\n" +
 	"\rGetMySettings\x12&.souk.settings.v1.GetMySettingsRequest\x1a'.souk.settings.v1.GetMySettingsResponse\"*\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1bb\bsettings\x12\x0f/v1/me/settings\x90\x02\x01\x12\x98\x01\n" +
-	"\x10UpdateMySettings\x12).souk.settings.v1.UpdateMySettingsRequest\x1a*.souk.settings.v1.UpdateMySettingsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e:\x01*b\bsettings\x1a\x0f/v1/me/settings\x90\x02\x02\x12\x83\x01\n" +
-	"\tListFlags\x12\".souk.settings.v1.ListFlagsRequest\x1a#.souk.settings.v1.ListFlagsResponse\"-\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/flags\x90\x02\x01\x12\xa3\x01\n" +
+	"\x10UpdateMySettings\x12).souk.settings.v1.UpdateMySettingsRequest\x1a*.souk.settings.v1.UpdateMySettingsResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e:\x01*b\bsettings\x1a\x0f/v1/me/settings\x90\x02\x02\x12\x84\x01\n" +
+	"\tListFlags\x12\".souk.settings.v1.ListFlagsRequest\x1a#.souk.settings.v1.ListFlagsResponse\".\xca\xf3\x18\r\b\x04\"\tflag.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/flags\x90\x02\x01\x12\xa5\x01\n" +
 	"\n" +
-	"UpdateFlag\x12#.souk.settings.v1.UpdateFlagRequest\x1a$.souk.settings.v1.UpdateFlagResponse\"J\xca\xf3\x18\f\b\x04\x12\boperator\x92\xf4\x18\n" +
+	"UpdateFlag\x12#.souk.settings.v1.UpdateFlagRequest\x1a$.souk.settings.v1.UpdateFlagResponse\"L\xca\xf3\x18\x0e\b\x04\"\n" +
+	"flag.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\x04flag\x1a\x18/v1/operator/flags/{key}\x90\x02\x02\x12\x8c\x01\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\x04flag\x1a\x18/v1/operator/flags/{key}\x90\x02\x02\x12\x8e\x01\n" +
 	"\n" +
-	"DeleteFlag\x12#.souk.settings.v1.DeleteFlagRequest\x1a$.souk.settings.v1.DeleteFlagResponse\"3\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x1a*\x18/v1/operator/flags/{key}\x90\x02\x02\x12v\n" +
+	"DeleteFlag\x12#.souk.settings.v1.DeleteFlagRequest\x1a$.souk.settings.v1.DeleteFlagResponse\"5\xca\xf3\x18\x0e\b\x04\"\n" +
+	"flag.write\x82\xd3\xe4\x93\x02\x1a*\x18/v1/operator/flags/{key}\x90\x02\x02\x12v\n" +
 	"\n" +
 	"GetMyFlags\x12#.souk.settings.v1.GetMyFlagsRequest\x1a$.souk.settings.v1.GetMyFlagsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/flags\x90\x02\x01\x12e\n" +
 	"\vGetSnapshot\x12$.souk.settings.v1.GetSnapshotRequest\x1a%.souk.settings.v1.GetSnapshotResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x02B)Z'souk/gen/go/souk/settings/v1;settingsv1b\x06proto3"

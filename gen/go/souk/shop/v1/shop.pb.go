@@ -164,8 +164,10 @@ type Member struct {
 	ShopId string                 `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	UserId string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// owner or staff.
-	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Role      string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// What the member may do in the shop: all that a shop has for an owner, and for staff what an owner chose.
+	Permissions   []string `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -228,6 +230,13 @@ func (x *Member) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Member) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
 // Invitation asks the person with an e-mail address to become a member of a shop.
 type Invitation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -241,7 +250,9 @@ type Invitation struct {
 	Role      string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// When it ends if nobody accepts it.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// What the person may do in the shop after accepting.
+	Permissions   []string `protobuf:"bytes,8,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +332,13 @@ func (x *Invitation) GetCreatedAt() *timestamppb.Timestamp {
 func (x *Invitation) GetExpiresAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Invitation) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
 	}
 	return nil
 }
@@ -1143,9 +1161,12 @@ func (x *ListMembersResponse) GetNextPageToken() string {
 type AddMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID or handle.
-	ShopId        string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
-	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Role   string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// What a member of the staff may do, of the permissions that staff may have; empty: all of them. An owner may do
+	// everything.
+	Permissions   []string `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,6 +1220,13 @@ func (x *AddMemberRequest) GetRole() string {
 		return x.Role
 	}
 	return ""
+}
+
+func (x *AddMemberRequest) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
 }
 
 type AddMemberResponse struct {
@@ -1340,7 +1368,10 @@ type InviteMemberRequest struct {
 	// The person's e-mail address. Case does not count.
 	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	// The role that the person gets: owner or staff.
-	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	// What a member of the staff may do, of the permissions that staff may have; empty: all of them. An owner may do
+	// everything.
+	Permissions   []string `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1394,6 +1425,13 @@ func (x *InviteMemberRequest) GetRole() string {
 		return x.Role
 	}
 	return ""
+}
+
+func (x *InviteMemberRequest) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
 }
 
 type InviteMemberResponse struct {
@@ -2267,7 +2305,9 @@ type CheckMembershipResponse struct {
 	// The shop's ID; empty when there is no such shop.
 	ShopId string `protobuf:"bytes,3,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
 	// The shop's status: unverified, active or suspended; empty when there is no such shop.
-	Status        string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Status string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	// What the user may do in the shop.
+	Permissions   []string `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2328,6 +2368,13 @@ func (x *CheckMembershipResponse) GetStatus() string {
 		return x.Status
 	}
 	return ""
+}
+
+func (x *CheckMembershipResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
 }
 
 type BatchGetShopsRequest struct {
@@ -2446,13 +2493,14 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"created_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x9e\x01\n" +
+	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xe4\x01\n" +
 	"\x06Member\x12\x17\n" +
 	"\ashop_id\x18\x01 \x01(\tR\x06shopId\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12'\n" +
 	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\x8d\x02\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12D\n" +
+	"\vpermissions\x18\x05 \x03(\tB\"\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"\xd3\x02\n" +
 	"\n" +
 	"Invitation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
@@ -2463,7 +2511,8 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe3\x04\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12D\n" +
+	"\vpermissions\x18\b \x03(\tB\"\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"\xe3\x04\n" +
 	"\x11CreateShopRequest\x12\xa5\x01\n" +
 	"\x06handle\x18\x01 \x01(\tB\x8c\x01\xbaH(r&\x18P2\"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$\xa2\xf4\x18Mlower-case letters and digits, with dashes between them, such as casa-cerrado\xb2\xf4\x18\fcasa-cerradoR\x06handle\x121\n" +
 	"\x04name\x18\x02 \x01(\tB\x1d\xbaH\x06r\x04\x10\x01\x18x\xa8\xf4\x18\x01\xb2\xf4\x18\fCasa CerradoR\x04name\x12R\n" +
@@ -2525,21 +2574,23 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"m\n" +
 	"\x13ListMembersResponse\x12.\n" +
 	"\amembers\x18\x01 \x03(\v2\x14.souk.shop.v1.MemberR\amembers\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x83\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd1\x01\n" +
 	"\x10AddMemberRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12'\n" +
-	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\"A\n" +
+	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\x12L\n" +
+	"\vpermissions\x18\x04 \x03(\tB*\xbaH\x05\x92\x01\x02\x102\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"A\n" +
 	"\x11AddMemberResponse\x12,\n" +
 	"\x06member\x18\x01 \x01(\v2\x14.souk.shop.v1.MemberR\x06member\"Y\n" +
 	"\x13RemoveMemberRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
 	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"\x16\n" +
-	"\x14RemoveMemberResponse\"\x86\x01\n" +
+	"\x14RemoveMemberResponse\"\xd4\x01\n" +
 	"\x13InviteMemberRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
 	"\x05email\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x18\xfe\x01`\x01\x98\xf4\x18\x01R\x05email\x12'\n" +
-	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\"P\n" +
+	"\x04role\x18\x03 \x01(\tB\x13\xbaH\x10r\x0eR\x05ownerR\x05staffR\x04role\x12L\n" +
+	"\vpermissions\x18\x04 \x03(\tB*\xbaH\x05\x92\x01\x02\x102\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"P\n" +
 	"\x14InviteMemberResponse\x128\n" +
 	"\n" +
 	"invitation\x18\x01 \x01(\v2\x18.souk.shop.v1.InvitationR\n" +
@@ -2588,47 +2639,50 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x04shop\x18\x01 \x01(\v2\x12.souk.shop.v1.ShopR\x04shop\"\\\n" +
 	"\x16CheckMembershipRequest\x12 \n" +
 	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12 \n" +
-	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"v\n" +
+	"\auser_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06userId\"\x98\x01\n" +
 	"\x17CheckMembershipResponse\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\bR\x06member\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x17\n" +
 	"\ashop_id\x18\x03 \x01(\tR\x06shopId\x12\x16\n" +
-	"\x06status\x18\x04 \x01(\tR\x06status\"X\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\x12 \n" +
+	"\vpermissions\x18\x05 \x03(\tR\vpermissions\"X\n" +
 	"\x14BatchGetShopsRequest\x12\x1b\n" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xaf\x16\n" +
-	"\vShopService\x12\xab\x01\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xb1\x17\n" +
+	"\vShopService\x12\xb7\x01\n" +
 	"\n" +
-	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"Z\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x13/v1/shops/{shop.id}\x92\xf4\x18\x1a\n" +
+	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"f\xca\xf3\x18\x0e\b\x03\"\n" +
+	"shop.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x13/v1/shops/{shop.id}\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\x14:\x01*b\x04shop\"\t/v1/shops\x12y\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\x14:\x01*b\x04shop\"\t/v1/shops\x12\x85\x01\n" +
 	"\n" +
-	"UpdateShop\x12\x1f.souk.shop.v1.UpdateShopRequest\x1a .souk.shop.v1.UpdateShopResponse\"(\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x19:\x01*b\x04shop2\x0e/v1/shops/{id}\x90\x02\x02\x12q\n" +
-	"\aGetShop\x12\x1c.souk.shop.v1.GetShopRequest\x1a\x1d.souk.shop.v1.GetShopResponse\")\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\x16b\x04shop\x12\x0e/v1/shops/{id}\x90\x02\x01\x12l\n" +
-	"\tListShops\x12\x1e.souk.shop.v1.ListShopsRequest\x1a\x1f.souk.shop.v1.ListShopsResponse\"\x1e\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\v\x12\t/v1/shops\x90\x02\x01\x12\x84\x01\n" +
-	"\fListAllShops\x12!.souk.shop.v1.ListAllShopsRequest\x1a\".souk.shop.v1.ListAllShopsResponse\"-\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/shops\x90\x02\x01\x12q\n" +
-	"\vListMyShops\x12 .souk.shop.v1.ListMyShopsRequest\x1a!.souk.shop.v1.ListMyShopsResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/shops\x90\x02\x01\x12\x80\x01\n" +
-	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\",\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12\x8b\x01\n" +
-	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"=\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"UpdateShop\x12\x1f.souk.shop.v1.UpdateShopRequest\x1a .souk.shop.v1.UpdateShopResponse\"4\xca\xf3\x18\x0e\b\x06\"\n" +
+	"shop.write\x82\xd3\xe4\x93\x02\x19:\x01*b\x04shop2\x0e/v1/shops/{id}\x90\x02\x02\x12|\n" +
+	"\aGetShop\x12\x1c.souk.shop.v1.GetShopRequest\x1a\x1d.souk.shop.v1.GetShopResponse\"4\xca\xf3\x18\r\b\x01\"\tshop.read\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\x16b\x04shop\x12\x0e/v1/shops/{id}\x90\x02\x01\x12l\n" +
+	"\tListShops\x12\x1e.souk.shop.v1.ListShopsRequest\x1a\x1f.souk.shop.v1.ListShopsResponse\"\x1e\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\v\x12\t/v1/shops\x90\x02\x01\x12\x85\x01\n" +
+	"\fListAllShops\x12!.souk.shop.v1.ListAllShopsRequest\x1a\".souk.shop.v1.ListAllShopsResponse\".\xca\xf3\x18\r\b\x04\"\tshop.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/shops\x90\x02\x01\x12q\n" +
+	"\vListMyShops\x12 .souk.shop.v1.ListMyShopsRequest\x1a!.souk.shop.v1.ListMyShopsResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/shops\x90\x02\x01\x12\x8d\x01\n" +
+	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\"9\xca\xf3\x18\x0f\b\x06\"\vmember.read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12\x9a\x01\n" +
+	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"L\xca\xf3\x18\x11\b\x06\"\rmember.manage\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/shops/{shop_id}/members\x90\x02\x02\x12\x9b\x01\n" +
-	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"D\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/shops/{shop_id}/members\x90\x02\x02\x12\xaa\x01\n" +
+	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"S\xca\xf3\x18\x11\b\x03\"\rmember.manage\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\xb6\x01\n" +
-	"\fInviteMember\x12!.souk.shop.v1.InviteMemberRequest\x1a\".souk.shop.v1.InviteMemberResponse\"_\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1a\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\xc5\x01\n" +
+	"\fInviteMember\x12!.souk.shop.v1.InviteMemberRequest\x1a\".souk.shop.v1.InviteMemberResponse\"n\xca\xf3\x18\x11\b\x06\"\rmember.manage\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
 	"\bconflict\x82\xd3\xe4\x93\x020:\x01*b\n" +
-	"invitation\"\x1f/v1/shops/{shop_id}/invitations\x12\x90\x01\n" +
-	"\x0fListInvitations\x12$.souk.shop.v1.ListInvitationsRequest\x1a%.souk.shop.v1.ListInvitationsResponse\"0\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02!\x12\x1f/v1/shops/{shop_id}/invitations\x90\x02\x01\x12\x98\x01\n" +
-	"\x10RevokeInvitation\x12%.souk.shop.v1.RevokeInvitationRequest\x1a&.souk.shop.v1.RevokeInvitationResponse\"5\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02&*$/v1/shops/{shop_id}/invitations/{id}\x90\x02\x02\x12\x89\x01\n" +
+	"invitation\"\x1f/v1/shops/{shop_id}/invitations\x12\x9f\x01\n" +
+	"\x0fListInvitations\x12$.souk.shop.v1.ListInvitationsRequest\x1a%.souk.shop.v1.ListInvitationsResponse\"?\xca\xf3\x18\x11\b\x06\"\rmember.manage\x82\xd3\xe4\x93\x02!\x12\x1f/v1/shops/{shop_id}/invitations\x90\x02\x01\x12\xa7\x01\n" +
+	"\x10RevokeInvitation\x12%.souk.shop.v1.RevokeInvitationRequest\x1a&.souk.shop.v1.RevokeInvitationResponse\"D\xca\xf3\x18\x11\b\x06\"\rmember.manage\x82\xd3\xe4\x93\x02&*$/v1/shops/{shop_id}/invitations/{id}\x90\x02\x02\x12\x89\x01\n" +
 	"\x11ListMyInvitations\x12&.souk.shop.v1.ListMyInvitationsRequest\x1a'.souk.shop.v1.ListMyInvitationsResponse\"#\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/me/invitations\x90\x02\x01\x12\xab\x01\n" +
 	"\x10AcceptInvitation\x12%.souk.shop.v1.AcceptInvitationRequest\x1a&.souk.shop.v1.AcceptInvitationResponse\"H\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x06member\"\x1e/v1/me/invitations/{id}:accept\x90\x02\x02\x12\x99\x01\n" +
-	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\x9f\x01\n" +
-	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"E\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12\x94\x01\n" +
+	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\xa4\x01\n" +
+	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"J\xca\xf3\x18\x11\b\x04\"\rshop.moderate\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12\x94\x01\n" +
 	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"4\xca\xf3\x18-\b\x05\x1a\acomment\x1a\x05order\x1a\aproduct\x1a\avoucher\x1a\awebhook\x90\x02\x01\x12z\n" +
 	"\x10GetShopForNotice\x12%.souk.shop.v1.GetShopForNoticeRequest\x1a&.souk.shop.v1.GetShopForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x8c\x01\n" +
 	"\x16GetInvitationForNotice\x12+.souk.shop.v1.GetInvitationForNoticeRequest\x1a,.souk.shop.v1.GetInvitationForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12l\n" +

@@ -51,7 +51,7 @@ const (
 type ShopServiceClient interface {
 	// CreateShop registers a shop; the caller becomes its owner. An operator registers a shop without owner.
 	CreateShop(ctx context.Context, in *CreateShopRequest, opts ...grpc.CallOption) (*CreateShopResponse, error)
-	// UpdateShop changes a shop's profile. Members and operators.
+	// UpdateShop changes a shop's profile.
 	UpdateShop(ctx context.Context, in *UpdateShopRequest, opts ...grpc.CallOption) (*UpdateShopResponse, error)
 	// GetShop shows one shop, by ID or by handle.
 	GetShop(ctx context.Context, in *GetShopRequest, opts ...grpc.CallOption) (*GetShopResponse, error)
@@ -61,21 +61,21 @@ type ShopServiceClient interface {
 	ListAllShops(ctx context.Context, in *ListAllShopsRequest, opts ...grpc.CallOption) (*ListAllShopsResponse, error)
 	// ListMyShops lists the shops that the caller is a member of, by name.
 	ListMyShops(ctx context.Context, in *ListMyShopsRequest, opts ...grpc.CallOption) (*ListMyShopsResponse, error)
-	// ListMembers lists a shop's members, oldest first. Members and operators only.
+	// ListMembers lists a shop's members, oldest first.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
-	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
+	// AddMember changes a member's role and permissions. A user becomes a member by accepting an
 	// invitation; see InviteMember.
 	AddMember(ctx context.Context, in *AddMemberRequest, opts ...grpc.CallOption) (*AddMemberResponse, error)
 	// RemoveMember ends a membership. The shop's owners and operators only, but every member may end its own, also of a
 	// suspended shop. The last owner stays.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*RemoveMemberResponse, error)
 	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
-	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
+	// verified by the sign-in provider, and accepts. A shop has at most
 	// shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours.
 	InviteMember(ctx context.Context, in *InviteMemberRequest, opts ...grpc.CallOption) (*InviteMemberResponse, error)
-	// ListInvitations lists a shop's open invitations, newest first. The shop's owners and operators only.
+	// ListInvitations lists a shop's open invitations, newest first.
 	ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsResponse, error)
-	// RevokeInvitation takes back an invitation. The shop's owners and operators only.
+	// RevokeInvitation takes back an invitation.
 	RevokeInvitation(ctx context.Context, in *RevokeInvitationRequest, opts ...grpc.CallOption) (*RevokeInvitationResponse, error)
 	// ListMyInvitations lists the open invitations to the caller's verified e-mail address, newest first.
 	ListMyInvitations(ctx context.Context, in *ListMyInvitationsRequest, opts ...grpc.CallOption) (*ListMyInvitationsResponse, error)
@@ -311,7 +311,7 @@ func (c *shopServiceClient) BatchGetShops(ctx context.Context, in *BatchGetShops
 type ShopServiceServer interface {
 	// CreateShop registers a shop; the caller becomes its owner. An operator registers a shop without owner.
 	CreateShop(context.Context, *CreateShopRequest) (*CreateShopResponse, error)
-	// UpdateShop changes a shop's profile. Members and operators.
+	// UpdateShop changes a shop's profile.
 	UpdateShop(context.Context, *UpdateShopRequest) (*UpdateShopResponse, error)
 	// GetShop shows one shop, by ID or by handle.
 	GetShop(context.Context, *GetShopRequest) (*GetShopResponse, error)
@@ -321,21 +321,21 @@ type ShopServiceServer interface {
 	ListAllShops(context.Context, *ListAllShopsRequest) (*ListAllShopsResponse, error)
 	// ListMyShops lists the shops that the caller is a member of, by name.
 	ListMyShops(context.Context, *ListMyShopsRequest) (*ListMyShopsResponse, error)
-	// ListMembers lists a shop's members, oldest first. Members and operators only.
+	// ListMembers lists a shop's members, oldest first.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
-	// AddMember changes a member's role. The shop's owners and operators only. A user becomes a member by accepting an
+	// AddMember changes a member's role and permissions. A user becomes a member by accepting an
 	// invitation; see InviteMember.
 	AddMember(context.Context, *AddMemberRequest) (*AddMemberResponse, error)
 	// RemoveMember ends a membership. The shop's owners and operators only, but every member may end its own, also of a
 	// suspended shop. The last owner stays.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*RemoveMemberResponse, error)
 	// InviteMember invites a person by e-mail to become a member of a shop. The person signs in with that address,
-	// verified by the sign-in provider, and accepts. The shop's owners and operators only. A shop has at most
+	// verified by the sign-in provider, and accepts. A shop has at most
 	// shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours.
 	InviteMember(context.Context, *InviteMemberRequest) (*InviteMemberResponse, error)
-	// ListInvitations lists a shop's open invitations, newest first. The shop's owners and operators only.
+	// ListInvitations lists a shop's open invitations, newest first.
 	ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsResponse, error)
-	// RevokeInvitation takes back an invitation. The shop's owners and operators only.
+	// RevokeInvitation takes back an invitation.
 	RevokeInvitation(context.Context, *RevokeInvitationRequest) (*RevokeInvitationResponse, error)
 	// ListMyInvitations lists the open invitations to the caller's verified e-mail address, newest first.
 	ListMyInvitations(context.Context, *ListMyInvitationsRequest) (*ListMyInvitationsResponse, error)

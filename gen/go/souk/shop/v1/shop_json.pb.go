@@ -87,7 +87,16 @@ func (x *Member) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -128,7 +137,16 @@ func (x *Invitation) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -456,7 +474,16 @@ func (x *AddMemberRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Role); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -516,7 +543,16 @@ func (x *InviteMemberRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Role); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
@@ -824,7 +860,16 @@ func (x *CheckMembershipResponse) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Status); b == nil {
 		return nil
 	}
-	b = append(b, '}')
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 

@@ -414,7 +414,7 @@ type CreateShopVoucherRequest struct {
 	Limits *VoucherLimits `protobuf:"bytes,12,opt,name=limits,proto3,oneof" json:"limits,omitempty"`
 	// Whether it can be used together with other vouchers.
 	Stackable bool `protobuf:"varint,13,opt,name=stackable,proto3" json:"stackable,omitempty"`
-	// How much of the discount the operator bears, in percent. Operators only. Empty: 0.
+	// How much of the discount the operator bears, in percent. Empty: 0.
 	OperatorShare string `protobuf:"bytes,14,opt,name=operator_share,json=operatorShare,proto3" json:"operator_share,omitempty"`
 	// draft or active. Empty: active. A draft cannot be used.
 	Status        string `protobuf:"bytes,15,opt,name=status,proto3" json:"status,omitempty"`
@@ -1152,7 +1152,7 @@ type UpdateVoucherRequest struct {
 	Limits *VoucherLimits `protobuf:"bytes,10,opt,name=limits,proto3,oneof" json:"limits,omitempty"`
 	// Whether it can be used together with other vouchers.
 	Stackable *bool `protobuf:"varint,11,opt,name=stackable,proto3,oneof" json:"stackable,omitempty"`
-	// How much of the discount the operator bears, in percent. Operators only.
+	// How much of the discount the operator bears, in percent.
 	OperatorShare *string `protobuf:"bytes,12,opt,name=operator_share,json=operatorShare,proto3,oneof" json:"operator_share,omitempty"`
 	Status        *string `protobuf:"bytes,13,opt,name=status,proto3,oneof" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2640,20 +2640,20 @@ const file_souk_voucher_v1_voucher_proto_rawDesc = "" +
 	"\x1bGetVoucherForNoticeResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12\x17\n" +
-	"\aused_up\x18\x03 \x01(\bR\x06usedUp2\xfa\x0e\n" +
-	"\x0eVoucherService\x12\xe2\x01\n" +
-	"\x11CreateShopVoucher\x12).souk.voucher.v1.CreateShopVoucherRequest\x1a*.souk.voucher.v1.CreateShopVoucherResponse\"v\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/vouchers/{voucher.id}\x92\xf4\x18\x1a\n" +
+	"\aused_up\x18\x03 \x01(\bR\x06usedUp2\xcd\x0f\n" +
+	"\x0eVoucherService\x12\xf2\x01\n" +
+	"\x11CreateShopVoucher\x12).souk.voucher.v1.CreateShopVoucherRequest\x1a*.souk.voucher.v1.CreateShopVoucherResponse\"\x85\x01\xca\xf3\x18\x11\b\x06\"\rvoucher.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/vouchers/{voucher.id}\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\avoucher\"\x1c/v1/shops/{shop_id}/vouchers\x12\x96\x01\n" +
-	"\x10ListShopVouchers\x12(.souk.voucher.v1.ListShopVouchersRequest\x1a).souk.voucher.v1.ListShopVouchersResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/vouchers\x90\x02\x01\x12\xfa\x01\n" +
-	"\x18CreateMarketplaceVoucher\x120.souk.voucher.v1.CreateMarketplaceVoucherRequest\x1a1.souk.voucher.v1.CreateMarketplaceVoucherResponse\"y\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/vouchers/{voucher.id}\x92\xf4\x18\x1a\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\avoucher\"\x1c/v1/shops/{shop_id}/vouchers\x12\xa4\x01\n" +
+	"\x10ListShopVouchers\x12(.souk.voucher.v1.ListShopVouchersRequest\x1a).souk.voucher.v1.ListShopVouchersResponse\";\xca\xf3\x18\x10\b\x06\"\fvoucher.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/vouchers\x90\x02\x01\x12\xff\x01\n" +
+	"\x18CreateMarketplaceVoucher\x120.souk.voucher.v1.CreateMarketplaceVoucherRequest\x1a1.souk.voucher.v1.CreateMarketplaceVoucherResponse\"~\xca\xf3\x18\x11\b\x04\"\rvoucher.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/vouchers/{voucher.id}\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\avoucher\"\x15/v1/operator/vouchers\x12\xae\x01\n" +
-	"\x17ListMarketplaceVouchers\x12/.souk.voucher.v1.ListMarketplaceVouchersRequest\x1a0.souk.voucher.v1.ListMarketplaceVouchersResponse\"0\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/vouchers\x90\x02\x01\x12\x82\x01\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\avoucher\"\x15/v1/operator/vouchers\x12\xb2\x01\n" +
+	"\x17ListMarketplaceVouchers\x12/.souk.voucher.v1.ListMarketplaceVouchersRequest\x1a0.souk.voucher.v1.ListMarketplaceVouchersResponse\"4\xca\xf3\x18\x10\b\x04\"\fvoucher.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/vouchers\x90\x02\x01\x12\x90\x01\n" +
 	"\n" +
-	"GetVoucher\x12\".souk.voucher.v1.GetVoucherRequest\x1a#.souk.voucher.v1.GetVoucherResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1cb\avoucher\x12\x11/v1/vouchers/{id}\x90\x02\x01\x12\x8e\x01\n" +
-	"\rUpdateVoucher\x12%.souk.voucher.v1.UpdateVoucherRequest\x1a&.souk.voucher.v1.UpdateVoucherResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\avoucher2\x11/v1/vouchers/{id}\x90\x02\x02\x12\xb6\x01\n" +
-	"\x0eDisableVoucher\x12&.souk.voucher.v1.DisableVoucherRequest\x1a'.souk.voucher.v1.DisableVoucherResponse\"S\xca\xf3\x18\x02\b\x03\xfa\xf3\x18\x19/v1/vouchers/{voucher.id}\x82\xd3\xe4\x93\x02':\x01*b\avoucher\"\x19/v1/vouchers/{id}:disable\x90\x02\x02\x12y\n" +
+	"GetVoucher\x12\".souk.voucher.v1.GetVoucherRequest\x1a#.souk.voucher.v1.GetVoucherResponse\"9\xca\xf3\x18\x10\b\x06\"\fvoucher.read\x82\xd3\xe4\x93\x02\x1cb\avoucher\x12\x11/v1/vouchers/{id}\x90\x02\x01\x12\x9d\x01\n" +
+	"\rUpdateVoucher\x12%.souk.voucher.v1.UpdateVoucherRequest\x1a&.souk.voucher.v1.UpdateVoucherResponse\"=\xca\xf3\x18\x11\b\x06\"\rvoucher.write\x82\xd3\xe4\x93\x02\x1f:\x01*b\avoucher2\x11/v1/vouchers/{id}\x90\x02\x02\x12\xc5\x01\n" +
+	"\x0eDisableVoucher\x12&.souk.voucher.v1.DisableVoucherRequest\x1a'.souk.voucher.v1.DisableVoucherResponse\"b\xca\xf3\x18\x11\b\x06\"\rvoucher.write\xfa\xf3\x18\x19/v1/vouchers/{voucher.id}\x82\xd3\xe4\x93\x02':\x01*b\avoucher\"\x19/v1/vouchers/{id}:disable\x90\x02\x02\x12y\n" +
 	"\x10EvaluateVouchers\x12(.souk.voucher.v1.EvaluateVouchersRequest\x1a).souk.voucher.v1.EvaluateVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x01\x12\x89\x01\n" +
 	"\x13GetVoucherForNotice\x12+.souk.voucher.v1.GetVoucherForNoticeRequest\x1a,.souk.voucher.v1.GetVoucherForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12s\n" +
 	"\x0eRedeemVouchers\x12&.souk.voucher.v1.RedeemVouchersRequest\x1a'.souk.voucher.v1.RedeemVouchersResponse\"\x10\xca\xf3\x18\t\b\x05\x1a\x05order\x90\x02\x02\x12v\n" +

@@ -41,17 +41,17 @@ const (
 //
 // VoucherService owns the vouchers of shops and of the operator, and counts their uses.
 type VoucherServiceClient interface {
-	// CreateShopVoucher creates a voucher for what a shop sells. Members and operators.
+	// CreateShopVoucher creates a voucher for what a shop sells.
 	//
 	// A code is unique among the vouchers of a shop. A shop has at most 1,000 vouchers.
 	CreateShopVoucher(ctx context.Context, in *CreateShopVoucherRequest, opts ...grpc.CallOption) (*CreateShopVoucherResponse, error)
-	// ListShopVouchers lists a shop's vouchers, newest first. Members and operators.
+	// ListShopVouchers lists a shop's vouchers, newest first.
 	ListShopVouchers(ctx context.Context, in *ListShopVouchersRequest, opts ...grpc.CallOption) (*ListShopVouchersResponse, error)
-	// CreateMarketplaceVoucher creates a voucher for what any shop sells. Operators only.
+	// CreateMarketplaceVoucher creates a voucher for what any shop sells.
 	//
 	// A code is unique among the vouchers of the marketplace, which has at most 1,000.
 	CreateMarketplaceVoucher(ctx context.Context, in *CreateMarketplaceVoucherRequest, opts ...grpc.CallOption) (*CreateMarketplaceVoucherResponse, error)
-	// ListMarketplaceVouchers lists the vouchers of the whole marketplace, newest first. Operators only.
+	// ListMarketplaceVouchers lists the vouchers of the whole marketplace, newest first.
 	ListMarketplaceVouchers(ctx context.Context, in *ListMarketplaceVouchersRequest, opts ...grpc.CallOption) (*ListMarketplaceVouchersResponse, error)
 	// GetVoucher shows a voucher to members of its shop and operators.
 	GetVoucher(ctx context.Context, in *GetVoucherRequest, opts ...grpc.CallOption) (*GetVoucherResponse, error)
@@ -207,17 +207,17 @@ func (c *voucherServiceClient) AdoptVoucherUses(ctx context.Context, in *AdoptVo
 //
 // VoucherService owns the vouchers of shops and of the operator, and counts their uses.
 type VoucherServiceServer interface {
-	// CreateShopVoucher creates a voucher for what a shop sells. Members and operators.
+	// CreateShopVoucher creates a voucher for what a shop sells.
 	//
 	// A code is unique among the vouchers of a shop. A shop has at most 1,000 vouchers.
 	CreateShopVoucher(context.Context, *CreateShopVoucherRequest) (*CreateShopVoucherResponse, error)
-	// ListShopVouchers lists a shop's vouchers, newest first. Members and operators.
+	// ListShopVouchers lists a shop's vouchers, newest first.
 	ListShopVouchers(context.Context, *ListShopVouchersRequest) (*ListShopVouchersResponse, error)
-	// CreateMarketplaceVoucher creates a voucher for what any shop sells. Operators only.
+	// CreateMarketplaceVoucher creates a voucher for what any shop sells.
 	//
 	// A code is unique among the vouchers of the marketplace, which has at most 1,000.
 	CreateMarketplaceVoucher(context.Context, *CreateMarketplaceVoucherRequest) (*CreateMarketplaceVoucherResponse, error)
-	// ListMarketplaceVouchers lists the vouchers of the whole marketplace, newest first. Operators only.
+	// ListMarketplaceVouchers lists the vouchers of the whole marketplace, newest first.
 	ListMarketplaceVouchers(context.Context, *ListMarketplaceVouchersRequest) (*ListMarketplaceVouchersResponse, error)
 	// GetVoucher shows a voucher to members of its shop and operators.
 	GetVoucher(context.Context, *GetVoucherRequest) (*GetVoucherResponse, error)

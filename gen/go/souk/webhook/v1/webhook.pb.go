@@ -1470,28 +1470,28 @@ const file_souk_webhook_v1_webhook_proto_rawDesc = "" +
 	"\x17RedeliverWebhookRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"X\n" +
 	"\x18RedeliverWebhookResponse\x12<\n" +
-	"\bdelivery\x18\x01 \x01(\v2 .souk.webhook.v1.WebhookDeliveryR\bdelivery2\xf0\x0e\n" +
-	"\x0eWebhookService\x12\xd2\x01\n" +
-	"\x11CreateShopWebhook\x12).souk.webhook.v1.CreateShopWebhookRequest\x1a*.souk.webhook.v1.CreateShopWebhookResponse\"f\xca\xf3\x18\x02\b\x03\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/webhooks/{webhook.id}\x92\xf4\x18\n" +
+	"\bdelivery\x18\x01 \x01(\v2 .souk.webhook.v1.WebhookDeliveryR\bdelivery2\xfd\x0f\n" +
+	"\x0eWebhookService\x12\xe1\x01\n" +
+	"\x11CreateShopWebhook\x12).souk.webhook.v1.CreateShopWebhookRequest\x1a*.souk.webhook.v1.CreateShopWebhookResponse\"u\xca\xf3\x18\x11\b\x06\"\rwebhook.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/webhooks/{webhook.id}\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\awebhook\"\x1c/v1/shops/{shop_id}/webhooks\x12\x96\x01\n" +
-	"\x10ListShopWebhooks\x12(.souk.webhook.v1.ListShopWebhooksRequest\x1a).souk.webhook.v1.ListShopWebhooksResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/webhooks\x90\x02\x01\x12\xea\x01\n" +
-	"\x18CreateMarketplaceWebhook\x120.souk.webhook.v1.CreateMarketplaceWebhookRequest\x1a1.souk.webhook.v1.CreateMarketplaceWebhookResponse\"i\xca\xf3\x18\f\b\x04\x12\boperator\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/webhooks/{webhook.id}\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\awebhook\"\x1c/v1/shops/{shop_id}/webhooks\x12\xa4\x01\n" +
+	"\x10ListShopWebhooks\x12(.souk.webhook.v1.ListShopWebhooksRequest\x1a).souk.webhook.v1.ListShopWebhooksResponse\";\xca\xf3\x18\x10\b\x06\"\fwebhook.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/webhooks\x90\x02\x01\x12\xef\x01\n" +
+	"\x18CreateMarketplaceWebhook\x120.souk.webhook.v1.CreateMarketplaceWebhookRequest\x1a1.souk.webhook.v1.CreateMarketplaceWebhookResponse\"n\xca\xf3\x18\x11\b\x04\"\rwebhook.write\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x19/v1/webhooks/{webhook.id}\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\awebhook\"\x15/v1/operator/webhooks\x12\xae\x01\n" +
-	"\x17ListMarketplaceWebhooks\x12/.souk.webhook.v1.ListMarketplaceWebhooksRequest\x1a0.souk.webhook.v1.ListMarketplaceWebhooksResponse\"0\xca\xf3\x18\f\b\x04\x12\boperator\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/webhooks\x90\x02\x01\x12\x82\x01\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02#:\x01*b\awebhook\"\x15/v1/operator/webhooks\x12\xb2\x01\n" +
+	"\x17ListMarketplaceWebhooks\x12/.souk.webhook.v1.ListMarketplaceWebhooksRequest\x1a0.souk.webhook.v1.ListMarketplaceWebhooksResponse\"4\xca\xf3\x18\x10\b\x04\"\fwebhook.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/webhooks\x90\x02\x01\x12\x90\x01\n" +
 	"\n" +
-	"GetWebhook\x12\".souk.webhook.v1.GetWebhookRequest\x1a#.souk.webhook.v1.GetWebhookResponse\"+\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1cb\awebhook\x12\x11/v1/webhooks/{id}\x90\x02\x01\x12\x8e\x01\n" +
-	"\rUpdateWebhook\x12%.souk.webhook.v1.UpdateWebhookRequest\x1a&.souk.webhook.v1.UpdateWebhookResponse\".\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1f:\x01*b\awebhook2\x11/v1/webhooks/{id}\x90\x02\x02\x12\x82\x01\n" +
-	"\rDeleteWebhook\x12%.souk.webhook.v1.DeleteWebhookRequest\x1a&.souk.webhook.v1.DeleteWebhookResponse\"\"\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x13*\x11/v1/webhooks/{id}\x90\x02\x02\x12\xb8\x01\n" +
-	"\x13RotateWebhookSecret\x12+.souk.webhook.v1.RotateWebhookSecretRequest\x1a,.souk.webhook.v1.RotateWebhookSecretResponse\"F\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"GetWebhook\x12\".souk.webhook.v1.GetWebhookRequest\x1a#.souk.webhook.v1.GetWebhookResponse\"9\xca\xf3\x18\x10\b\x06\"\fwebhook.read\x82\xd3\xe4\x93\x02\x1cb\awebhook\x12\x11/v1/webhooks/{id}\x90\x02\x01\x12\x9d\x01\n" +
+	"\rUpdateWebhook\x12%.souk.webhook.v1.UpdateWebhookRequest\x1a&.souk.webhook.v1.UpdateWebhookResponse\"=\xca\xf3\x18\x11\b\x06\"\rwebhook.write\x82\xd3\xe4\x93\x02\x1f:\x01*b\awebhook2\x11/v1/webhooks/{id}\x90\x02\x02\x12\x91\x01\n" +
+	"\rDeleteWebhook\x12%.souk.webhook.v1.DeleteWebhookRequest\x1a&.souk.webhook.v1.DeleteWebhookResponse\"1\xca\xf3\x18\x11\b\x06\"\rwebhook.write\x82\xd3\xe4\x93\x02\x13*\x11/v1/webhooks/{id}\x90\x02\x02\x12\xc7\x01\n" +
+	"\x13RotateWebhookSecret\x12+.souk.webhook.v1.RotateWebhookSecretRequest\x1a,.souk.webhook.v1.RotateWebhookSecretResponse\"U\xca\xf3\x18\x11\b\x06\"\rwebhook.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\awebhook\"\x1e/v1/webhooks/{id}:rotateSecret\x12\x99\x01\n" +
-	"\vTestWebhook\x12#.souk.webhook.v1.TestWebhookRequest\x1a$.souk.webhook.v1.TestWebhookResponse\"?\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\awebhook\"\x1e/v1/webhooks/{id}:rotateSecret\x12\xa8\x01\n" +
+	"\vTestWebhook\x12#.souk.webhook.v1.TestWebhookRequest\x1a$.souk.webhook.v1.TestWebhookResponse\"N\xca\xf3\x18\x11\b\x06\"\rwebhook.write\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02%:\x01*b\bdelivery\"\x16/v1/webhooks/{id}:test\x12\xa5\x01\n" +
-	"\x15ListWebhookDeliveries\x12-.souk.webhook.v1.ListWebhookDeliveriesRequest\x1a..souk.webhook.v1.ListWebhookDeliveriesResponse\"-\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/webhooks/{id}/deliveries\x90\x02\x01\x12\xb7\x01\n" +
-	"\x10RedeliverWebhook\x12(.souk.webhook.v1.RedeliverWebhookRequest\x1a).souk.webhook.v1.RedeliverWebhookResponse\"N\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02%:\x01*b\bdelivery\"\x16/v1/webhooks/{id}:test\x12\xb3\x01\n" +
+	"\x15ListWebhookDeliveries\x12-.souk.webhook.v1.ListWebhookDeliveriesRequest\x1a..souk.webhook.v1.ListWebhookDeliveriesResponse\";\xca\xf3\x18\x10\b\x06\"\fwebhook.read\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/webhooks/{id}/deliveries\x90\x02\x01\x12\xc6\x01\n" +
+	"\x10RedeliverWebhook\x12(.souk.webhook.v1.RedeliverWebhookRequest\x1a).souk.webhook.v1.RedeliverWebhookResponse\"]\xca\xf3\x18\x11\b\x06\"\rwebhook.write\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x024:\x01*b\bdelivery\"%/v1/webhook-deliveries/{id}:redeliverB'Z%souk/gen/go/souk/webhook/v1;webhookv1b\x06proto3"
 

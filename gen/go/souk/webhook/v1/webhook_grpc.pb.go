@@ -40,17 +40,17 @@ const (
 //
 // WebhookService owns the webhooks of shops and of the operators, and what is sent to them.
 type WebhookServiceClient interface {
-	// CreateShopWebhook creates a webhook that gets the events of a shop. Members and operators.
+	// CreateShopWebhook creates a webhook that gets the events of a shop.
 	//
 	// Only this answer, and that of RotateWebhookSecret, shows a secret. A shop has at most 20 webhooks.
 	CreateShopWebhook(ctx context.Context, in *CreateShopWebhookRequest, opts ...grpc.CallOption) (*CreateShopWebhookResponse, error)
-	// ListShopWebhooks lists a shop's webhooks, newest first. Members and operators.
+	// ListShopWebhooks lists a shop's webhooks, newest first.
 	ListShopWebhooks(ctx context.Context, in *ListShopWebhooksRequest, opts ...grpc.CallOption) (*ListShopWebhooksResponse, error)
-	// CreateMarketplaceWebhook creates a webhook that gets the events of the whole marketplace. Operators only.
+	// CreateMarketplaceWebhook creates a webhook that gets the events of the whole marketplace.
 	//
 	// Only this answer, and that of RotateWebhookSecret, shows a secret. The marketplace has at most 20 webhooks.
 	CreateMarketplaceWebhook(ctx context.Context, in *CreateMarketplaceWebhookRequest, opts ...grpc.CallOption) (*CreateMarketplaceWebhookResponse, error)
-	// ListMarketplaceWebhooks lists the webhooks of the whole marketplace, newest first. Operators only.
+	// ListMarketplaceWebhooks lists the webhooks of the whole marketplace, newest first.
 	ListMarketplaceWebhooks(ctx context.Context, in *ListMarketplaceWebhooksRequest, opts ...grpc.CallOption) (*ListMarketplaceWebhooksResponse, error)
 	// GetWebhook shows a webhook to members of its shop and operators.
 	GetWebhook(ctx context.Context, in *GetWebhookRequest, opts ...grpc.CallOption) (*GetWebhookResponse, error)
@@ -201,17 +201,17 @@ func (c *webhookServiceClient) RedeliverWebhook(ctx context.Context, in *Redeliv
 //
 // WebhookService owns the webhooks of shops and of the operators, and what is sent to them.
 type WebhookServiceServer interface {
-	// CreateShopWebhook creates a webhook that gets the events of a shop. Members and operators.
+	// CreateShopWebhook creates a webhook that gets the events of a shop.
 	//
 	// Only this answer, and that of RotateWebhookSecret, shows a secret. A shop has at most 20 webhooks.
 	CreateShopWebhook(context.Context, *CreateShopWebhookRequest) (*CreateShopWebhookResponse, error)
-	// ListShopWebhooks lists a shop's webhooks, newest first. Members and operators.
+	// ListShopWebhooks lists a shop's webhooks, newest first.
 	ListShopWebhooks(context.Context, *ListShopWebhooksRequest) (*ListShopWebhooksResponse, error)
-	// CreateMarketplaceWebhook creates a webhook that gets the events of the whole marketplace. Operators only.
+	// CreateMarketplaceWebhook creates a webhook that gets the events of the whole marketplace.
 	//
 	// Only this answer, and that of RotateWebhookSecret, shows a secret. The marketplace has at most 20 webhooks.
 	CreateMarketplaceWebhook(context.Context, *CreateMarketplaceWebhookRequest) (*CreateMarketplaceWebhookResponse, error)
-	// ListMarketplaceWebhooks lists the webhooks of the whole marketplace, newest first. Operators only.
+	// ListMarketplaceWebhooks lists the webhooks of the whole marketplace, newest first.
 	ListMarketplaceWebhooks(context.Context, *ListMarketplaceWebhooksRequest) (*ListMarketplaceWebhooksResponse, error)
 	// GetWebhook shows a webhook to members of its shop and operators.
 	GetWebhook(context.Context, *GetWebhookRequest) (*GetWebhookResponse, error)

@@ -1,0 +1,2 @@
+alter table invitation drop column permissions;
+alter table member drop column permissions;

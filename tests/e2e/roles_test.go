@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"souk/pkg/permission"
+)
+
+// roleSetting returns the setting with the permissions of a role.
+func roleSetting(c *client, role string) settingJSON {
+	c.s.t.Helper()
+	var all struct{ Settings []settingJSON }
+	c.get("/v1/operator/settings").want(http.StatusOK).into(&all)
+	i := slices.IndexFunc(all.Settings, func(s settingJSON) bool { return s.Key == "access.role."+role })
+	require.GreaterOrEqual(c.s.t, i, 0)
+	return all.Settings[i]
+}
+
+// setRole tries to set the permissions of a role.
+func setRole(c *client, role string, version int, names []string) *answer {
+	c.s.t.Helper()
+	return c.send(http.MethodPut, "/v1/operator/settings/access.role."+role,
+		obj{"value": names, "expectedVersion": version})
+}
+
+// testRoles changes what a role may do, which takes effect within a second, without a restart.
+func testRoles(t *testing.T, s *souk) {
+	admin, operator := s.user(email("roles-admin"), "admin"), s.user(email("roles-operator"), "operator")
+	auditor := s.user(email("roles-auditor"), "auditor")
+	mayListUsers := func() bool { return auditor.get("/v1/operator/users").status == http.StatusOK }
+	require.False(t, mayListUsers())
+
+	now := roleSetting(admin, "auditor").Version
+	more := append(permission.Default("auditor"), "user.read")
+	setRole(operator, "auditor", now, more).problem(http.StatusForbidden, "forbidden")
+	setRole(operator, "operator", 0, permission.Names()).problem(http.StatusForbidden, "forbidden")
+	fields := setRole(
+		admin,
+		"auditor",
+		now,
+		append(more, "user.steal"),
+	).problem(http.StatusBadRequest, "invalid_argument")
+	require.Equal(t, []string{"value"}, fields)
+	setRole(admin, "admin", 0, nil).problem(http.StatusNotFound, "not_found")
+
+	setRole(admin, "auditor", now, more).want(http.StatusOK)
+	within(t, mayListUsers, "the auditor may not list users")
+	auditor.post("/v1/operator/settings/order.cash.guests:rollback", obj{"version": 0}).
+		problem(http.StatusForbidden, "forbidden")
+	admin.post("/v1/operator/settings/access.role.auditor:rollback", obj{"version": 0}).want(http.StatusOK)
+	within(t, func() bool { return !mayListUsers() }, "the auditor still lists users")
+}
