@@ -33,13 +33,23 @@ func serve(
 	s = &server{
 		http: &http.Server{Handler: slow, ReadHeaderTimeout: timeout}, listener: ln, drain: drain, logger: zap.NewNop(),
 		redis: func(context.Context) error { return nil }, backends: &backends{names: []string{"cart"}, reach: reached},
-		streams: make(chan struct{}),
+		streams:  make(chan struct{}),
+		settings: noSettings{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done = make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	return s, "http://" + ln.Addr().String(), cancel, done
 }
+
+type noSettings struct{}
+
+func (noSettings) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (noSettings) Ready(context.Context) error { return nil }
 
 func reached(context.Context, string) error { return nil }
 

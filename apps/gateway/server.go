@@ -12,7 +12,6 @@ import (
 	"go.uber.org/zap"
 
 	"souk/pkg/errs"
-	"souk/pkg/setting"
 )
 
 const (
@@ -24,6 +23,13 @@ const (
 	readyTimeout = 2 * time.Second
 )
 
+// settings are the system settings, in memory.
+type settings interface {
+	// Run keeps them up to date until ctx ends.
+	Run(ctx context.Context) error
+	Ready(ctx context.Context) error
+}
+
 // server is the running gateway.
 type server struct {
 	http     *http.Server
@@ -34,7 +40,7 @@ type server struct {
 	redis    func(context.Context) error
 	schemas  func(context.Context) error // checks the databases of all services of this process
 	backends *backends
-	settings *setting.Client
+	settings settings
 	stopping atomic.Bool
 	closing  atomic.Bool // answers close their connections
 	// streams is closed when streams end.
@@ -51,11 +57,11 @@ type server struct {
 func (s *server) Run(ctx context.Context) error {
 	// The last requests need the settings, too.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var settings sync.WaitGroup
-	defer settings.Wait()
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	defer stop()
 	unread := make(chan error, 1)
-	settings.Go(func() {
+	reading.Go(func() {
 		if err := s.settings.Run(background); background.Err() == nil {
 			unread <- err
 		}

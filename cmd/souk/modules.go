@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"souk/apps/address"
+	"souk/apps/audit"
 	"souk/apps/auth"
 	"souk/apps/cart"
 	"souk/apps/comment"
@@ -30,7 +31,8 @@ func modules() []module.Module {
 		settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
 		address.Module, voucher.Module, comment.Module,
-		webhook.Module, gateway.Module,
+		webhook.Module,
+		audit.Module, gateway.Module,
 	}
 }
 

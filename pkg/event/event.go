@@ -59,6 +59,9 @@ func New(
 	}
 	meta := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, meta)
+	if more, ok := ctx.Value(metadataKey{}).(entry); ok {
+		meta[more.key] = more.value
+	}
 	e := Event{
 		ID:               id.New(id.Event),
 		Subject:          subject,
@@ -73,6 +76,16 @@ func New(
 		return Event{}, err
 	}
 	return e, nil
+}
+
+type metadataKey struct{}
+
+type entry struct{ key, value string }
+
+// WithMetadata returns a context with which [New] gives each event one more metadata entry, instead of that of an earlier
+// call.
+func WithMetadata(ctx context.Context, key, value string) context.Context {
+	return context.WithValue(ctx, metadataKey{}, entry{key, value})
 }
 
 // Validate reports whether e can be published.
@@ -113,6 +126,14 @@ func (e Event) With(key, value string) Event {
 	meta := make(map[string]string, len(e.Metadata)+1)
 	maps.Copy(meta, e.Metadata)
 	meta[key] = value
+	e.Metadata = meta
+	return e
+}
+
+// Without returns a copy of e without a metadata entry.
+func (e Event) Without(key string) Event {
+	meta := maps.Clone(e.Metadata)
+	delete(meta, key)
 	e.Metadata = meta
 	return e
 }

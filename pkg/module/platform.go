@@ -25,6 +25,7 @@ import (
 	"souk/pkg/config"
 	"souk/pkg/document"
 	"souk/pkg/errs"
+	"souk/pkg/event"
 	"souk/pkg/httpclient"
 	"souk/pkg/identity"
 	"souk/pkg/metric"
@@ -100,6 +101,7 @@ func newPlatform(m Module, tree *config.Tree, shared *resources) (*Platform, err
 		Metrics:  p.metrics,
 		Limit:    shared.rpc.Limit,
 		PageKey:  pageKey,
+		Record:   p.record,
 	})
 	return p, nil
 }
@@ -372,6 +374,23 @@ func (p *Platform) Relay(ctx context.Context) (*outbox.Relay, error) {
 		})
 	}
 	return p.relay, nil
+}
+
+// record writes an event of the audit trail to the module's outbox.
+func (p *Platform) record(ctx context.Context, e event.Event) error {
+	pool, err := p.Postgres(ctx)
+	if err != nil {
+		return err
+	}
+	relay, err := p.Relay(ctx)
+	if err != nil {
+		return err
+	}
+	if err := outbox.Append(ctx, pool, e); err != nil {
+		return err
+	}
+	relay.Wake()
+	return nil
 }
 
 // Consumer returns an event consumer whose effects are in the module's database. It sets Service, Clock, Logger, Tracer

@@ -307,10 +307,11 @@ func User(userID string, roles ...string) identity.Actor {
 	}
 }
 
-// Events returns the subjects of the events that the service has appended for an aggregate, in order.
+// Events returns the subjects of the events that the service has appended for an aggregate, in order, without those of
+// the audit trail.
 func (s *Service) Events(aggregateID string) []string {
 	s.t.Helper()
-	const sql = `select subject from outbox where aggregate_id = $1 order by seq`
+	const sql = `select subject from outbox where aggregate_id = $1 and subject <> 'evt.audit.recorded' order by seq`
 	rows, err := s.Pool.Query(context.Background(), sql, aggregateID)
 	require.NoError(s.t, err)
 	subjects, err := pgx.CollectRows(rows, pgx.RowTo[string])

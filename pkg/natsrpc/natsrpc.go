@@ -43,6 +43,7 @@ const (
 	headerToken       = "T"
 	headerIdempotency = "K"
 	headerRequestID   = "R"
+	headerAddress     = "A"
 	headerTraceparent = "P"
 	headerTracestate  = "S"
 	headerTimeout     = "D" // microseconds
@@ -353,6 +354,7 @@ func (sv *serving) sendError(m *nats.Msg, failure error) {
 func header(h nats.Header) rpc.Header {
 	out := rpc.Header{
 		Token: first(h, headerToken), IdempotencyKey: first(h, headerIdempotency), RequestID: first(h, headerRequestID),
+		Address:     first(h, headerAddress),
 		Traceparent: first(h, headerTraceparent), Tracestate: first(h, headerTracestate),
 	}
 	if us, err := strconv.ParseInt(first(h, headerTimeout), 10, 64); err == nil {
@@ -430,6 +432,7 @@ func headers(h rpc.Header) nats.Header {
 	set(headerToken, h.Token)
 	set(headerIdempotency, h.IdempotencyKey)
 	set(headerRequestID, h.RequestID)
+	set(headerAddress, h.Address)
 	set(headerTraceparent, h.Traceparent)
 	set(headerTracestate, h.Tracestate)
 	if h.Timeout > 0 {

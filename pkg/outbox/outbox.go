@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"souk/pkg/audit"
 	"souk/pkg/event"
 	"souk/pkg/migration"
 	"souk/pkg/postgres"
@@ -71,6 +72,7 @@ func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) erro
 	if len(events) == 0 {
 		return nil
 	}
+	events = audit.Expand(events)
 	for _, e := range events {
 		if err := e.Validate(); err != nil {
 			return err
@@ -83,7 +85,7 @@ func Append(ctx context.Context, tx postgres.Execer, events ...event.Event) erro
 // Queue is [Append] for a batch. All events that are queued in one batch are inserted by one statement
 // (see [postgres.QueueRow]). An invalid event violates a constraint of the table, so the batch fails.
 func Queue(b *pgx.Batch, events ...event.Event) {
-	for _, e := range events {
+	for _, e := range audit.Expand(events) {
 		postgres.QueueRow(b, sqlAppend, values(e)...)
 	}
 }
@@ -94,7 +96,7 @@ func Columns(events ...event.Event) []any {
 		return make([]any, len(columnTypes)) // null arrays have no rows
 	}
 	var rows postgres.Rows
-	for _, e := range events {
+	for _, e := range audit.Expand(events) {
 		rows.Add(values(e)...)
 	}
 	return rows.Args()

@@ -124,7 +124,7 @@ func (c *client) invoke(ctx context.Context, m *clientMethod, args, reply any, o
 
 func (c *client) header(ctx context.Context) Header {
 	known := callFrom(ctx)
-	h := Header{Assertion: identity.AssertionFrom(ctx), RequestID: known.requestID}
+	h := Header{Assertion: identity.AssertionFrom(ctx), RequestID: known.requestID, Address: known.address}
 	if !known.incoming {
 		h.IdempotencyKey = known.idempotencyKey
 	}

@@ -17,6 +17,8 @@ type Header struct {
 	IdempotencyKey string
 	// RequestID is the ID of the external request that the call belongs to.
 	RequestID string
+	// Address is where the person who calls is, for the audit trail; "" for guests.
+	Address string
 	// Traceparent and Tracestate are the W3C trace context.
 	Traceparent, Tracestate string
 	// Timeout is how long the caller waits; 0 means the method's default.
@@ -49,6 +51,7 @@ type call struct {
 	incoming bool
 	// permission is the one that the contract of the served method names.
 	permission string
+	address    string
 }
 
 func callFrom(ctx context.Context) call {
@@ -72,6 +75,13 @@ func IdempotencyKey(ctx context.Context) string { return callFrom(ctx).idempoten
 func WithRequestID(ctx context.Context, id string) context.Context {
 	c := callFrom(ctx)
 	c.requestID = id
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// WithAddress returns a context whose outgoing calls say from which address the caller called.
+func WithAddress(ctx context.Context, address string) context.Context {
+	c := callFrom(ctx)
+	c.address = address
 	return context.WithValue(ctx, callKey{}, c)
 }
 

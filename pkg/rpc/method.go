@@ -30,6 +30,8 @@ type Method struct {
 	Timeout time.Duration
 	// Idempotent methods may be called again after a call whose outcome is unknown.
 	Idempotent bool
+	// ReadOnly methods change nothing.
+	ReadOnly bool
 	// InFlight bounds the calls in flight; nil: they are not bounded.
 	InFlight *optionsv1.InFlight
 
@@ -80,6 +82,7 @@ func describe(md protoreflect.MethodDescriptor) Method {
 		return m
 	}
 	m.Idempotent = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	m.ReadOnly = options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	m.Access, _ = proto.GetExtension(options, optionsv1.E_Access).(*optionsv1.Access)
 	m.InFlight, _ = proto.GetExtension(options, optionsv1.E_InFlight).(*optionsv1.InFlight)
 	if d := timeoutOf(options); d > 0 {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"souk/pkg/errs"
+	"souk/pkg/event"
 	"souk/pkg/identity"
 	"souk/pkg/logging"
 )
@@ -42,6 +43,9 @@ type ServerOptions struct {
 	Metrics prometheus.Registerer
 	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
+	// Record writes an entry of the audit trail: a read, or a call that failed. Changes need none, because their events
+	// carry it. Nil: no entries.
+	Record func(context.Context, event.Event) error
 	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are
 	// neither signed nor checked.
 	PageKey []byte
@@ -204,8 +208,11 @@ func (s *Server) handle(
 			idempotencyKey: h.IdempotencyKey,
 			incoming:       true,
 			permission:     m.Access.GetPermission(),
+			address:        h.Address,
 		},
 	)
+	trail := s.trail(ctx, m, h)
+	ctx = trail.context(ctx)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}
@@ -220,9 +227,13 @@ func (s *Server) handle(
 		if err := Validate(request); err != nil {
 			return err
 		}
+		if err := trail.begin(ctx, request); err != nil {
+			return err
+		}
 		return m.pages.open(request)
 	}, nil)
 	if err != nil {
+		trail.failed(ctx, err)
 		return nil, err
 	}
 	reply, ok := out.(proto.Message)

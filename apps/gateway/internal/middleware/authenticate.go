@@ -12,6 +12,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/rpc"
 
 	"google.golang.org/grpc"
 )
@@ -66,6 +67,9 @@ func Authenticate(
 			}
 			From(r.Context()).Actor = actor
 			ctx := identity.WithAssertion(identity.NewContext(r.Context(), actor), signer.Assert(actor))
+			if actor.IsUser() || actor.IsKey() { // for the audit trail
+				ctx = rpc.WithAddress(ctx, ClientAddress(r, limits.Trusted))
+			}
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}

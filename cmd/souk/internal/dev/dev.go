@@ -300,6 +300,10 @@ func (d *run) ready(ctx context.Context, admin string) error {
 	if err != nil {
 		return err
 	}
+	auditKey, err := d.home.secrets.auditKey()
+	if err != nil {
+		return err
+	}
 	tree, err := d.configuration(os.Environ())
 	if err != nil {
 		return err
@@ -321,6 +325,7 @@ func (d *run) ready(ctx context.Context, admin string) error {
 		Control:   s.control.url,
 		Transport: d.o.Transport,
 		NATS:      NATSAccess{URL: s.nats.Address(), OperatorKey: operatorKey},
+		AuditKey:  auditKey,
 		Redis:     s.redis.Addr(),
 		Databases: s.operatorDatabases(),
 		Documents: DocumentsAccess{URL: documents.URL.Get(), Passwords: passwords},

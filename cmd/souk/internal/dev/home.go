@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"souk/pkg/audit"
 	"souk/pkg/devstack"
 	"souk/pkg/identity"
 	"souk/pkg/natsauth"
@@ -49,6 +51,20 @@ func (s *ownSecrets) identity() ([]byte, error) { return base64.StdEncoding.Deco
 func (s *ownSecrets) operatorKey() (string, error) {
 	seed, err := s.identity()
 	return base64.StdEncoding.EncodeToString(identity.DeriveKey(seed, natsauth.Operator).Seed()), err
+}
+
+// auditKey returns the public key of the audit trail's checkpoints, in base64.
+func (s *ownSecrets) auditKey() (string, error) {
+	seed, err := s.identity()
+	if err != nil {
+		return "", err
+	}
+	key, err := audit.DeriveKey(seed)
+	if err != nil {
+		return "", err
+	}
+	public, _ := key.Public().(ed25519.PublicKey)
+	return base64.StdEncoding.EncodeToString(public), nil
 }
 
 // natsKeys returns the keys of the auth callout.

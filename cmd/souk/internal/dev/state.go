@@ -32,6 +32,8 @@ type State struct {
 	Databases map[string]string `json:"databases"` // URL by service
 	// Documents says where the documents are, which SOUK_DOCUMENTS_URL sets.
 	Documents DocumentsAccess `json:"documents"`
+	// AuditKey is the public key (base64) of the audit trail's checkpoints.
+	AuditKey string `json:"auditKey"`
 	// TLS are the files of the commands of operators. Nil: there is no TLS.
 	TLS *tlsconf.Config `json:"tls,omitempty"`
 }

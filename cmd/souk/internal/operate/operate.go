@@ -20,6 +20,7 @@ import (
 
 	"souk/cmd/souk/internal/dev"
 	"souk/cmd/souk/internal/settings"
+	"souk/pkg/config"
 	"souk/pkg/document"
 	"souk/pkg/module"
 	"souk/pkg/natsauth"
@@ -46,6 +47,7 @@ type Source struct {
 type Souk struct {
 	state    *dev.State // nil if the addresses are from a configuration
 	modules  []module.Module
+	tree     *config.Tree // nil for a souk dev
 	postgres module.PostgresConfig
 	// documents says where documents are.
 	documents module.DocumentsConfig
@@ -67,7 +69,7 @@ func Open(src Source) (*Souk, error) {
 			return nil, err
 		}
 		s := &Souk{
-			modules: src.Modules, postgres: module.DefaultPostgres(), redis: redisx.Default(),
+			modules: src.Modules, tree: tree, postgres: module.DefaultPostgres(), redis: redisx.Default(),
 		}
 		s.redisErr = tree.Decode("redis", &s.redis)
 		s.identity.TTL = time.Minute // valid; commands sign no tokens for calls

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	addressv1 "souk/gen/go/souk/address/v1"
+	auditv1 "souk/gen/go/souk/audit/v1"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	commentv1 "souk/gen/go/souk/comment/v1"
@@ -55,6 +56,22 @@ func All() []Service {
 			Contract: addressv1.File_souk_address_v1_address_proto,
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return addressv1.RegisterAddressServiceHandlerClient(ctx, mux, addressv1.NewAddressServiceClient(conn))
+			},
+		},
+		{
+			Name: "audit", Database: true,
+			Contract: auditv1.File_souk_audit_v1_audit_proto,
+			Publishes: []string{
+				"evt.audit.checkpointed",
+				"evt.audit.recorded",
+			},
+			Consumers: []Consumer{
+				{Purpose: "trail", Subjects: []string{
+					"evt.audit.recorded",
+				}},
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return auditv1.RegisterAuditServiceHandlerClient(ctx, mux, auditv1.NewAuditServiceClient(conn))
 			},
 		},
 		{

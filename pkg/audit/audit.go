@@ -1,0 +1,114 @@
+// Package audit notes who does something with a permission, and chains the notes so that none can be altered unnoticed.
+//
+// Package rpc notes the caller of a method that asks for a permission in the context ([NewContext]). Each event of the
+// change that the method makes takes the note along, and package outbox writes a second event for it,
+// evt.audit.recorded, in the same statement ([Expand]). So a change that is committed is in the audit trail, and no code of
+// a service has to think of it. The audit service consumes these events into a [Chain].
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	auditv1 "souk/gen/go/souk/audit/v1"
+	"souk/pkg/event"
+	"souk/pkg/id"
+)
+
+// The subjects of the audit trail's events.
+const (
+	SubjectRecorded     = "evt.audit.recorded"
+	SubjectCheckpointed = "evt.audit.checkpointed"
+)
+
+// The actions that are no events, and the result of what went well.
+const (
+	ActionRead   = "read"
+	ActionFailed = "failed"
+	ResultOK     = "ok"
+)
+
+// metadata is where an event carries the note.
+const metadata = "audit"
+
+// Call is who calls which method, from where.
+type Call struct {
+	ActorKind  string   `json:"kind"`
+	ActorID    string   `json:"actor"`
+	Roles      []string `json:"roles,omitempty"`
+	Permission string   `json:"permission"`
+	// Method is SERVICE.METHOD, e.g. order.CancelOrder.
+	Method    string `json:"method"`
+	Address   string `json:"address,omitempty"`
+	RequestID string `json:"request,omitempty"`
+}
+
+// NewContext returns a context whose events note the call.
+func NewContext(ctx context.Context, c Call) context.Context {
+	note, err := json.Marshal(c)
+	if err != nil { // impossible: all fields are texts
+		return ctx
+	}
+	return event.WithMetadata(ctx, metadata, string(note))
+}
+
+// NewEvent returns the event of something that was done in a call, or tried, without a change: action is [ActionRead] or
+// [ActionFailed].
+//
+// Errors: invalid_argument.
+func NewEvent(ctx context.Context, c Call, action, object, result string, at time.Time) (event.Event, error) {
+	// A list has no object, but each event has an aggregate.
+	aggregate := object
+	if aggregate == "" {
+		aggregate = c.Method
+	}
+	return event.New(context.WithoutCancel(ctx), SubjectRecorded, aggregate, 0, at, c.recorded(action, object, result))
+}
+
+func (c Call) recorded(action, object, result string) *auditv1.Recorded {
+	return &auditv1.Recorded{
+		ActorKind: c.ActorKind, ActorId: c.ActorID, Roles: c.Roles, Permission: c.Permission,
+		Method: c.Method, Action: action, Object: object, Result: result, Address: c.Address, RequestId: c.RequestID,
+	}
+}
+
+// Expand takes the notes out of events, and adds the event of each behind it. It returns the same slice if there are
+// none.
+func Expand(events []event.Event) []event.Event {
+	var out []event.Event
+	for i, e := range events {
+		note := e.Metadata[metadata]
+		if note == "" || e.Subject == SubjectRecorded {
+			if out != nil {
+				out = append(out, e)
+			}
+			continue
+		}
+		if out == nil {
+			out = append(make([]event.Event, 0, 2*len(events)), events[:i]...)
+		}
+		var c Call
+		_ = json.Unmarshal([]byte(note), &c) // NewContext wrote it
+		out = append(out, e.Without(metadata), recordedOf(e, c))
+	}
+	if out == nil {
+		return events
+	}
+	return out
+}
+
+// recordedOf returns the note's event. It has the aggregate of the event that carries it: a statement that appends events
+// of changed aggregates only drops both or none.
+func recordedOf(e event.Event, c Call) event.Event {
+	action := strings.TrimPrefix(e.Subject, event.SubjectPrefix)
+	m := c.recorded(action, e.AggregateID, ResultOK)
+	payload, _ := proto.Marshal(m) // fails for texts that are not UTF-8 only, which JSON has mended
+	r := e.Without(metadata)
+	r.ID, r.Subject, r.Payload = id.New(id.Event), SubjectRecorded, payload
+	r.Type = string(m.ProtoReflect().Descriptor().FullName())
+	return r
+}
