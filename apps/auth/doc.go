@@ -58,6 +58,12 @@
 // Our own JWTs: EdDSA, audience souk-guest, 30 days, not stored. At sign-in a guest's cart and orders become
 // the user's. What the guest adds later moves at the next sign-in or MergeGuest.
 //
+// # API keys
+//
+// A bearer token that begins with souk_sk_ is the secret of a shop's API key (pkg/apikey). One without the right
+// checksum is refused without a look-up; for another, auth asks the shop service, which keeps them. The gateway keeps
+// the answer for less than a second.
+//
 //	internal/domain      the rules of signing in: sessions, roles, local paths
 //	internal/service     the use cases
 //	internal/credential  login cookies, session IDs, guest tokens

@@ -11,6 +11,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/module"
 )
@@ -59,6 +60,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Guests:    guests,
 		Users:     userv1.NewUserServiceClient(conn),
 		Carts:     cartv1.NewCartServiceClient(conn),
+		Shops:     shopv1.NewShopServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Lifetimes: cfg.lifetimes(),
 		Clock:     p.Clock(),

@@ -79,6 +79,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Cache: middleware.NewResponseCache(repository.NewTags(redis), cfg.Cache.MaxBytes, cfg.Cache.StaleIfError,
 			p.Clock(), counters),
 		ByCaller:  byCaller,
+		ByKey:     repository.NewKeyLimiters(redis).Limiter,
 		ByAddress: byAddress,
 		Firewall:  wall,
 		Logger:    p.Logger(),

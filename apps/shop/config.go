@@ -15,13 +15,15 @@ type Config struct {
 	// MaxMembers is the most members and open invitations of a shop. Default 50; from 1 to
 	// 1000000.
 	MaxMembers int `yaml:"max_members"`
+	// MaxAPIKeys is the most API keys of a shop. Default 20; from 1 to 1000.
+	MaxAPIKeys int `yaml:"max_api_keys"`
 	// InvitationTTL is how long an invitation to become a member stays open. Default 168h; from 1h to 720h.
 	InvitationTTL time.Duration `yaml:"invitation_ttl"`
 }
 
 // Default returns the default configuration.
 func Default() Config {
-	return Config{MaxPerUser: 20, MaxMembers: 50, InvitationTTL: 7 * 24 * time.Hour}
+	return Config{MaxPerUser: 20, MaxMembers: 50, MaxAPIKeys: 20, InvitationTTL: 7 * 24 * time.Hour}
 }
 
 // Validate returns all problems of the configuration, joined.
@@ -32,6 +34,7 @@ func (c Config) settings() setting.Values {
 	v := setting.Values{}
 	setting.ShopMaxPerUser.Put(v, int64(c.MaxPerUser))
 	setting.ShopMaxMembers.Put(v, int64(c.MaxMembers))
+	setting.ShopMaxAPIKeys.Put(v, int64(c.MaxAPIKeys))
 	setting.ShopInvitationTTL.Put(v, c.InvitationTTL)
 	return v
 }
@@ -41,6 +44,7 @@ func limits(v setting.Values) shop.Limits {
 	return shop.Limits{
 		ShopsPerUser:  int(setting.ShopMaxPerUser.Of(v)),
 		Members:       int(setting.ShopMaxMembers.Of(v)),
+		Keys:          int(setting.ShopMaxAPIKeys.Of(v)),
 		InvitationTTL: setting.ShopInvitationTTL.Of(v),
 	}
 }

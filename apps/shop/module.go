@@ -56,12 +56,24 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	store := shop.NewStore(pool, redis, relay.Wake, setting.Derive(settings, limits).Load, p.Logger())
-	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, userv1.NewUserServiceClient(conn), p.Clock()))
+	wake := chore.NewWake()
+	uses := shop.NewUses(wake.Now)
+	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, userv1.NewUserServiceClient(conn), uses, p.Clock()))
 	old := chore.Chore{
 		Name: "delete ended invitations", Every: time.Hour, Batch: deleteBatch, Clock: p.Clock(), Logger: p.Logger(),
 		Pass: func(ctx context.Context, now time.Time) (int, error) {
 			return store.DeleteInvitations(ctx, now, deleteBatch)
 		},
 	}
-	return module.Group(settings, relay, module.Func(old.Run)), nil
+	used := chore.Chore{
+		Name: "note when API keys were used", Every: time.Minute, Wake: wake, Clock: p.Clock(), Logger: p.Logger(),
+		Pass: func(ctx context.Context, _ time.Time) (int, error) {
+			last := uses.Take()
+			if len(last) == 0 {
+				return 0, nil
+			}
+			return len(last), store.UseKeys(ctx, last)
+		},
+	}
+	return module.Group(settings, relay, module.Func(old.Run), module.Func(used.Run)), nil
 }

@@ -39,6 +39,8 @@ const (
 	Device Prefix = "dev"
 
 	Invitation Prefix = "inv"
+	// Key identifies an API key. It is not the key's secret.
+	Key Prefix = "key"
 	// Adjustment is a change of a variant's stock.
 	Adjustment Prefix = "adj"
 	// Address identifies an entry of an address book.

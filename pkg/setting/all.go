@@ -131,6 +131,11 @@ var (
 			"accepts an invitation to them. From 1 to 1000000.",
 		Public: true,
 	}, 20, 1, 1_000_000)
+	ShopMaxAPIKeys = integer(Definition{
+		Key:         "shop.max_api_keys",
+		Description: "The most API keys of a shop. From 1 to 1000.",
+		Public:      true,
+	}, 20, 1, 1000)
 	ShopMaxMembers = integer(Definition{
 		Key:         "shop.max_members",
 		Description: "The most members and open invitations of a shop. From 1 to 1000000.",
@@ -165,6 +170,7 @@ func All() []Definition {
 		OrderMaxUnpaid.Definition,
 		ProductUnverifiedShopsSell.Definition,
 		ShopInvitationTTL.Definition,
+		ShopMaxAPIKeys.Definition,
 		ShopMaxMembers.Definition,
 		ShopMaxPerUser.Definition,
 	}

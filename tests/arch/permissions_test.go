@@ -61,7 +61,6 @@ func TestMethodsAdmitByTheirPermission(t *testing.T) {
 		"audit.read":         true,
 		"user.read_personal": true,
 		"access.manage":      true,
-		"apikey.manage":      true,
 	} // by code alone
 	for _, m := range methodsOf(t) {
 		level, name := m.Access.GetLevel(), m.Access.GetPermission()

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/id"
+	"souk/pkg/permission"
 )
 
 // The callers of the access matrix, by letter.
@@ -27,8 +28,11 @@ const (
 	anAuditor     = 'U'
 	anOperator    = 'A'
 	anAdmin       = 'M'
+	aKey          = 'K' // an API key of the shop, with all that a key may have
+	aNarrowKey    = 'L' // one with product.read alone
+	aForeignKey   = 'F' // one of another shop, with all that a key may have
 
-	everybody = "NGCOSTZXPUAM"
+	everybody = "NGCOSTZXPUAMKLF"
 	signedIn  = "COSTZXPUAM"
 	withCart  = "G" + signedIn
 )
@@ -110,21 +114,21 @@ var accessMatrix = map[string]struct {
 	"GET /v1/shops/{shopId}/invitations":         {who: "SAM"},
 	"POST /v1/shops/{shopId}/invitations":        {who: "SAM", body: obj{"email": "{email}", "role": "staff"}},
 	"DELETE /v1/shops/{shopId}/invitations/{id}": {who: "SAM"},
-	"GET /v1/shops/{shopId}/products":            {who: "STPAM"},
-	"POST /v1/shops/{shopId}/products":           {who: "STAM", body: productBody("New")},
-	"GET /v1/shops/{shopId}/products:export":     {who: "STPAM"},
-	"GET /v1/shops/{shopId}/orders":              {who: "STZPUAM"},
-	"GET /v1/shops/{shopId}/sales":               {who: "STPAM"},
-	"PATCH /v1/products/{id}":                    {who: "STAM", body: obj{"title": "Changed"}},
-	"DELETE /v1/products/{id}":                   {who: "STAM"},
+	"GET /v1/shops/{shopId}/products":            {who: "STPAMKL"},
+	"POST /v1/shops/{shopId}/products":           {who: "STAMK", body: productBody("New")},
+	"GET /v1/shops/{shopId}/products:export":     {who: "STPAMKL"},
+	"GET /v1/shops/{shopId}/orders":              {who: "STZPUAMK"},
+	"GET /v1/shops/{shopId}/sales":               {who: "STPAMK"},
+	"PATCH /v1/products/{id}":                    {who: "STAMK", body: obj{"title": "Changed"}},
+	"DELETE /v1/products/{id}":                   {who: "STAMK"},
 	"POST /v1/products:import": {
-		who:  signedIn,
+		who:  signedIn + "KF",
 		body: obj{"products": []obj{}},
 	}, // each product is accepted or rejected
-	"PATCH /v1/variants/{variantId}":                 {who: "STAM", body: obj{"barcode": "4006381333931"}},
-	"PUT /v1/variants/{variantId}/stock":             {who: "STAM", body: obj{"onHand": 7}},
-	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STAM", body: obj{"delta": 1, "reason": "counted"}},
-	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STPAM"},
+	"PATCH /v1/variants/{variantId}":                 {who: "STAMK", body: obj{"barcode": "4006381333931"}},
+	"PUT /v1/variants/{variantId}/stock":             {who: "STAMK", body: obj{"onHand": 7}},
+	"POST /v1/variants/{variantId}/stock:adjust":     {who: "STAMK", body: obj{"delta": 1, "reason": "counted"}},
+	"GET /v1/variants/{variantId}/stock/adjustments": {who: "STPAMKL"},
 	"GET /v1/products/{productId}/reviews":           {who: everybody},
 	"POST /v1/products/{productId}/reviews":          {who: "C", body: obj{"rating": 5}},
 	"GET /v1/reviews/{id}":                           {who: everybody},
@@ -133,31 +137,31 @@ var accessMatrix = map[string]struct {
 	"DELETE /v1/reviews/{id}":                        {who: "C"},
 	"POST /v1/reviews/{id}:helpful":                  {who: signedIn, body: obj{}},
 	"POST /v1/reviews/{id}:report":                   {who: signedIn, body: obj{"reason": "It is rude."}},
-	"POST /v1/reviews/{id}:reply":                    {who: "STAM", body: obj{"text": "Thank you!"}},
+	"POST /v1/reviews/{id}:reply":                    {who: "STAMK", body: obj{"text": "Thank you!"}},
 	"GET /v1/operator/reviews":                       {who: "AM"},
 	"POST /v1/operator/reviews/{id}:moderate":        {who: "AM", body: obj{"decision": "publish"}},
-	"POST /v1/shops/{shopId}/vouchers":               {who: "STAM", body: voucherBody},
-	"GET /v1/shops/{shopId}/vouchers":                {who: "STPAM"},
-	"GET /v1/vouchers/{id}":                          {who: "STPAM"},
-	"PATCH /v1/vouchers/{id}":                        {who: "STAM", body: obj{"title": "Less"}},
-	"POST /v1/vouchers/{id}:disable":                 {who: "STAM", body: obj{}},
+	"POST /v1/shops/{shopId}/vouchers":               {who: "STAMK", body: voucherBody},
+	"GET /v1/shops/{shopId}/vouchers":                {who: "STPAMK"},
+	"GET /v1/vouchers/{id}":                          {who: "STPAMK"},
+	"PATCH /v1/vouchers/{id}":                        {who: "STAMK", body: obj{"title": "Less"}},
+	"POST /v1/vouchers/{id}:disable":                 {who: "STAMK", body: obj{}},
 	"POST /v1/operator/vouchers":                     {who: "AM", body: voucherBody},
 	"GET /v1/operator/vouchers":                      {who: "PAM"},
-	"POST /v1/shops/{shopId}/webhooks":               {who: "STAM", body: webhookBody},
-	"GET /v1/shops/{shopId}/webhooks":                {who: "STPAM"},
+	"POST /v1/shops/{shopId}/webhooks":               {who: "STAMK", body: webhookBody},
+	"GET /v1/shops/{shopId}/webhooks":                {who: "STPAMK"},
 	"POST /v1/operator/webhooks":                     {who: "AM", body: webhookBody},
 	"GET /v1/operator/webhooks":                      {who: "PAM"},
-	"GET /v1/webhooks/{id}":                          {who: "STPAM"},
-	"PATCH /v1/webhooks/{id}":                        {who: "STAM", body: obj{"events": []string{"evt.order.*"}}},
-	"DELETE /v1/webhooks/{id}":                       {who: "STAM"},
-	"POST /v1/webhooks/{id}:rotateSecret":            {who: "STAM", body: obj{}},
-	"POST /v1/webhooks/{id}:test":                    {who: "STAM", body: obj{}},
-	"GET /v1/webhooks/{id}/deliveries":               {who: "STPAM"},
-	"POST /v1/webhook-deliveries/{id}:redeliver":     {who: "STAM", body: obj{}},
-	"GET /v1/shop-orders/{id}":                       {who: "STZPUAM"},
-	"POST /v1/shop-orders/{id}:ship":                 {who: "STAM", body: obj{"carrier": "Correios"}},
-	"POST /v1/shop-orders/{id}:deliver":              {who: "STAM", body: obj{}},
-	"POST /v1/shop-orders/{id}:cancel":               {who: "STAM", body: obj{"reason": "sold out"}},
+	"GET /v1/webhooks/{id}":                          {who: "STPAMK"},
+	"PATCH /v1/webhooks/{id}":                        {who: "STAMK", body: obj{"events": []string{"evt.order.*"}}},
+	"DELETE /v1/webhooks/{id}":                       {who: "STAMK"},
+	"POST /v1/webhooks/{id}:rotateSecret":            {who: "STAMK", body: obj{}},
+	"POST /v1/webhooks/{id}:test":                    {who: "STAMK", body: obj{}},
+	"GET /v1/webhooks/{id}/deliveries":               {who: "STPAMK"},
+	"POST /v1/webhook-deliveries/{id}:redeliver":     {who: "STAMK", body: obj{}},
+	"GET /v1/shop-orders/{id}":                       {who: "STZPUAMK"},
+	"POST /v1/shop-orders/{id}:ship":                 {who: "STAMK", body: obj{"carrier": "Correios"}},
+	"POST /v1/shop-orders/{id}:deliver":              {who: "STAMK", body: obj{}},
+	"POST /v1/shop-orders/{id}:cancel":               {who: "STAMK", body: obj{"reason": "sold out"}},
 	"POST /v1/operator/categories":                   {who: "AM", body: obj{"name": "{new}"}},
 	"GET /v1/operator/products:export":               {who: "PAM"},
 	"GET /v1/operator/shops":                         {who: "PAM"},
@@ -217,6 +221,7 @@ var (
 		{"/v1/me/notifications/", "notification"},
 		{"/v1/me/devices/", "device"},
 		{"/v1/shops/{shopId}/invitations/", "pending"},
+		{"/v1/shops/{shopId}/api-keys/", "key"},
 		{"/v1/shops/", "shop"},
 		{"/v1/operator/shops/", "shop"},
 		{"/v1/operator/users/", "user"},
@@ -246,7 +251,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 	w := &accessWorld{s: s, shop: handle("matrix"), callers: map[rune]*client{}, emails: map[rune]string{}}
 	w.callers[nobody], w.callers[aGuest] = s.anonymous(), s.guest()
 	w.callers[shopOwner] = s.seller(w.shop)
-	w.callers[otherSeller] = s.seller(handle("matrix-other"))
+	otherShop := handle("matrix-other")
+	w.callers[otherSeller] = s.seller(otherShop)
 	for letter, role := range map[rune]string{
 		aCustomer: "customer", otherCustomer: "customer", shopStaff: "seller", packer: "seller",
 		aSupporter: "support", anAuditor: "auditor", anOperator: "operator", anAdmin: "admin",
@@ -259,6 +265,9 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 	w.callers[shopOwner].post("/v1/shops/"+w.shop+"/members", obj{
 		"userId": w.userID(w.callers[packer]), "role": "staff", "permissions": []string{"order.read"},
 	}).want(http.StatusOK)
+	w.callers[aKey] = w.keyOf(w.callers[shopOwner], w.shop, permission.OfKey()...)
+	w.callers[aNarrowKey] = w.keyOf(w.callers[shopOwner], w.shop, "product.read")
+	w.callers[aForeignKey] = w.keyOf(w.callers[otherSeller], otherShop, permission.OfKey()...)
 	w.variant = w.callers[shopOwner].sell(w.shop, "Matrix", "10.00", 100_000).Variants[0].ID
 	w.making = map[string]func() string{
 		"shop":          func() string { return w.shop },
@@ -274,6 +283,7 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"voucher":       w.newVoucher,
 		"webhook":       w.newWebhook,
 		"delivery":      w.newDelivery,
+		"key":           w.newKeyID,
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
@@ -371,7 +381,11 @@ func TestAccessMatrix(t *testing.T) {
 		Paths map[string]map[string]json.RawMessage
 	}
 	require.NoError(t, json.Unmarshal(raw, &api))
-	noLimits := []string{"SOUK_GATEWAY_CALLER_RATE_PER_SECOND=0", "SOUK_GATEWAY_ADDRESS_RATE_PER_SECOND=0"}
+	noLimits := []string{
+		"SOUK_GATEWAY_CALLER_RATE_PER_SECOND=0",
+		"SOUK_GATEWAY_ADDRESS_RATE_PER_SECOND=0",
+		"SOUK_SHOP_MAX_API_KEYS=1000",
+	}
 	s := start(t, "inprocess", noLimits)
 	w := newAccessWorld(t, s)
 	operations := map[string]bool{}

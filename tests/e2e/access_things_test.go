@@ -113,3 +113,24 @@ func (w *accessWorld) userID(c *client) string {
 	c.get("/v1/me").want(http.StatusOK).into(&me)
 	return me.ID
 }
+
+// keyJSON is an API key.
+type keyJSON struct {
+	ID, Secret, Prefix string
+	LastUsedAt         *string
+}
+
+// newKey creates an API key of a shop.
+func newKey(owner *client, shop string, scopes ...string) keyJSON {
+	owner.s.t.Helper()
+	var k keyJSON
+	owner.post("/v1/shops/"+shop+"/api-keys", obj{"name": "Matrix", "scopes": scopes}).want(http.StatusCreated).into(&k)
+	return k
+}
+
+// keyOf returns a client with a new API key of a shop.
+func (w *accessWorld) keyOf(owner *client, shop string, scopes ...string) *client {
+	return &client{s: w.s, token: newKey(owner, shop, scopes...).Secret}
+}
+
+func (w *accessWorld) newKeyID() string { return newKey(w.callers[shopOwner], w.shop, "order.read").ID }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"souk/pkg/permission"
+	"souk/pkg/waittest"
 )
 
 // roleSetting returns the setting with the permissions of a role.
@@ -53,4 +54,37 @@ func testRoles(t *testing.T, s *souk) {
 		problem(http.StatusForbidden, "forbidden")
 	admin.post("/v1/operator/settings/access.role.auditor:rollback", obj{"version": 0}).want(http.StatusOK)
 	within(t, func() bool { return !mayListUsers() }, "the auditor still lists users")
+}
+
+// testAPIKeys uses an API key as a shop's system does, rotates it and deletes it.
+func testAPIKeys(t *testing.T, s *souk) {
+	shop := handle("keys")
+	owner := s.seller(shop)
+	p := owner.sell(shop, "Keys", "10.00", 5)
+	k := newKey(owner, shop, "product.read", "stock.write")
+	system := &client{s: s, token: k.Secret}
+	stock := "/v1/variants/" + p.Variants[0].ID + "/stock"
+	system.send(http.MethodPut, stock, obj{"onHand": 9}).want(http.StatusOK)
+	system.get("/v1/shops/" + shop + "/products").want(http.StatusOK)
+	system.get("/v1/shops/"+shop+"/orders").problem(http.StatusForbidden, "forbidden")
+	system.get("/v1/me").problem(http.StatusForbidden, "forbidden")
+	waittest.Until(t, func() bool {
+		var list struct{ APIKeys []keyJSON }
+		owner.get("/v1/shops/" + shop + "/api-keys").want(http.StatusOK).into(&list)
+		require.Empty(t, list.APIKeys[0].Secret)
+		return list.APIKeys[0].LastUsedAt != nil
+	}, "the key's use is not noted")
+
+	var rotated keyJSON
+	path := "/v1/shops/" + shop + "/api-keys/" + k.ID
+	owner.post(path+":rotate", obj{"overlapSeconds": 3600}).want(http.StatusOK).into(&rotated)
+	system.get("/v1/shops/" + shop + "/products").want(http.StatusOK)
+	renewed := &client{s: s, token: rotated.Secret}
+	renewed.get("/v1/shops/" + shop + "/products").want(http.StatusOK)
+	owner.send(http.MethodDelete, path, nil).want(http.StatusOK)
+	for _, c := range []*client{system, renewed} {
+		within(t, func() bool {
+			return c.get("/v1/shops/"+shop+"/products").status == http.StatusUnauthorized
+		}, "a deleted key is still used")
+	}
 }

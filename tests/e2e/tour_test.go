@@ -53,6 +53,7 @@ func TestSuite(t *testing.T) {
 				"sales by day":          testSales,
 				"settings":              testSettings,
 				"roles":                 testRoles,
+				"API keys":              testAPIKeys,
 				"webhooks":              testWebhooks,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })

@@ -15,6 +15,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -42,6 +43,7 @@ type harness struct {
 	users    *users
 	carts    *carts
 	orders   *orders
+	keys     *keys
 	auth     authv1.AuthServiceClient
 }
 
@@ -54,6 +56,7 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 		users:    &users{ids: map[string]string{}},
 		carts:    &carts{},
 		orders:   &orders{},
+		keys:     &keys{known: map[string]*shopv1.APIKey{}},
 	}
 	h.Service = moduletest.Start(t, auth.Module, append([]moduletest.Option{
 		moduletest.Config(map[string]any{
@@ -64,6 +67,7 @@ func setup(t *testing.T, opts ...moduletest.Option) *harness {
 		moduletest.Fake("user", func(r grpc.ServiceRegistrar) { userv1.RegisterUserServiceServer(r, h.users) }),
 		moduletest.Fake("cart", func(r grpc.ServiceRegistrar) { cartv1.RegisterCartServiceServer(r, h.carts) }),
 		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, h.orders) }),
+		moduletest.Fake("shop", func(r grpc.ServiceRegistrar) { shopv1.RegisterShopServiceServer(r, h.keys) }),
 	}, opts...)...)
 	h.auth = authv1.NewAuthServiceClient(h.Client("gateway"))
 	return h

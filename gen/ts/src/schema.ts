@@ -1604,6 +1604,70 @@ export interface paths {
         patch: operations["ShopService_UpdateShop"];
         trace?: never;
     };
+    "/v1/shops/{shopId}/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists a shop's API keys, newest first, also those that have expired
+         * @description Lists a shop's API keys, newest first, also those that have expired. Needs the permission apikey.manage in the shop or in the marketplace.
+         */
+        get: operations["ShopService_ListAPIKeys"];
+        put?: never;
+        /**
+         * Creates an API key, with which a system of the shop calls souk
+         * @description Creates an API key, with which a system of the shop calls souk. Only this answer, and that of RotateAPIKey, shows the secret. Only an owner of the shop creates keys, and at most shop.max_api_keys of them. A key can do what its scopes name, and no more than the owner who created it: it stops when that person leaves the shop. Needs the permission apikey.manage in the shop or in the marketplace.
+         */
+        post: operations["ShopService_CreateAPIKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shops/{shopId}/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Deletes an API key
+         * @description Deletes an API key. It stops within a second. Needs the permission apikey.manage in the shop or in the marketplace.
+         */
+        delete: operations["ShopService_DeleteAPIKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/shops/{shopId}/api-keys/{id}:rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives an API key a new secret, and shows it
+         * @description Gives an API key a new secret, and shows it. The last one is valid for the time of the overlap; one that was rotated out before stops at once. Only an owner of the shop rotates keys, and then counts as the key's creator. Needs the permission apikey.manage in the shop or in the marketplace.
+         */
+        post: operations["ShopService_RotateAPIKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/shops/{shopId}/invitations": {
         parameters: {
             query?: never;
@@ -2104,6 +2168,50 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Lets a system of a shop call souk in the shop's name. */
+        APIKey: {
+            /** @description Networks from which the key may be used; empty: from everywhere. */
+            allowedAddresses: string[];
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description The owner who created the key or rotated it last. */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description When it ends; absent: never.
+             */
+            expiresAt: string;
+            /** @description "key_…". */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was used last, to a minute; absent: never.
+             */
+            lastUsedAt: string;
+            /** @description The name. */
+            name: string;
+            /** @description The beginning of the secret, to recognize it. */
+            prefix: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before the last rotation is valid; absent: it is not.
+             */
+            previousValidUntil: string;
+            /**
+             * Format: int32
+             * @description Requests a minute; 0: as many as a person may send.
+             */
+            ratePerMinute: number;
+            /** @description The permissions of the shop that the key has. */
+            scopes: string[];
+            /** @description What the system sends as a bearer token. Only the answers that create it show it. */
+            secret: string;
+            /** @description The shop. */
+            shopId: string;
+        };
         /** @description The message AcceptInvitationRequest. */
         AcceptInvitationRequest: Record<string, never>;
         /** @description The message AddItemRequest. */
@@ -2382,6 +2490,25 @@ export interface components {
             /** @description One checkout of one customer, over one or more shops. */
             order: components["schemas"]["Order"];
         };
+        /** @description The message CreateAPIKeyRequest. */
+        CreateAPIKeyRequest: {
+            /** @description Addresses and networks (CIDR) from which the key may be used; empty: from everywhere. */
+            allowedAddresses?: string[];
+            /**
+             * Format: date-time
+             * @description When it ends; absent: never.
+             */
+            expiresAt?: string;
+            /** @description What the key is for. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Requests a minute, from 1 to 60000; 0: as many as a person may send.
+             */
+            ratePerMinute?: number;
+            /** @description The permissions of the shop that the key gets; see the list of permissions. */
+            scopes: string[];
+        };
         /** @description The message CreateAddressRequest. */
         CreateAddressRequest: {
             /** @description Town. */
@@ -2608,6 +2735,8 @@ export interface components {
         DeclineInvitationRequest: Record<string, never>;
         /** @description The message DeclineInvitationResponse. */
         DeclineInvitationResponse: Record<string, never>;
+        /** @description The message DeleteAPIKeyResponse. */
+        DeleteAPIKeyResponse: Record<string, never>;
         /** @description The message DeleteAddressResponse. */
         DeleteAddressResponse: Record<string, never>;
         /** @description The message DeleteDeviceResponse. */
@@ -3004,6 +3133,13 @@ export interface components {
         };
         /** @description The message LiftSuppressionResponse. */
         LiftSuppressionResponse: Record<string, never>;
+        /** @description The message ListAPIKeysResponse. */
+        ListAPIKeysResponse: {
+            /** @description Lets a system of a shop call souk in the shop's name. */
+            apiKeys: components["schemas"]["APIKey"][];
+            /** @description Empty on the last page. */
+            nextPageToken: string;
+        };
         /** @description The message ListAddressesResponse. */
         ListAddressesResponse: {
             /** @description An entry of a user's address book. */
@@ -3856,6 +3992,14 @@ export interface components {
              * @description The version whose value applies again. 0: the default.
              */
             version: number;
+        };
+        /** @description The message RotateAPIKeyRequest. */
+        RotateAPIKeyRequest: {
+            /**
+             * Format: int32
+             * @description For how many seconds the present secret stays valid, at most 7 days; 0: it stops at once.
+             */
+            overlapSeconds?: number;
         };
         /** @description The message RotateWebhookSecretRequest. */
         RotateWebhookSecretRequest: Record<string, never>;
@@ -10022,6 +10166,199 @@ export interface operations {
             /** @description Unprocessable Entity: `card_number_refused`. */
             422: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    ShopService_ListAPIKeys: {
+        parameters: {
+            query?: {
+                /** @description Keys a page; default 20, at most 100. */
+                pageSize?: number;
+                /** @description nextPageToken of the previous page; empty: the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path: {
+                /** @description ID or handle. */
+                shopId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAPIKeysResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    ShopService_CreateAPIKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description ID or handle. */
+                shopId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateAPIKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description It was made. */
+            201: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["APIKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    ShopService_DeleteAPIKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description ID or handle. */
+                shopId: string;
+                /** @description The key's ID. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteAPIKeyResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    ShopService_RotateAPIKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description ID or handle. */
+                shopId: string;
+                /** @description The key's ID. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateAPIKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["APIKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -45,10 +45,22 @@ type Access struct {
 	Expires time.Time
 }
 
-// Actor is the user or guest that a credential names.
+// Key is what an API key may do, and from where.
+type Key struct {
+	ShopID      string
+	Permissions []string
+	// Addresses are the networks from which it may be used; empty: all.
+	Addresses []string
+	// RatePerMinute is how many requests it may send; 0: as many as a user.
+	RatePerMinute int
+}
+
+// Actor is the user, guest or API key that a credential names.
 type Actor struct {
-	// Guest is true for "gst_…", false for "usr_…".
+	// Guest is true for "gst_…".
 	Guest bool
+	// Key is set for "key_…".
+	Key   *Key
 	ID    string
 	Roles []string
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.

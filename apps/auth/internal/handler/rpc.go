@@ -97,6 +97,10 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	if actor.Guest {
 		res.Kind = string(identity.KindGuest)
 	}
+	if k := actor.Key; k != nil {
+		res.Kind, res.ShopId, res.Permissions = string(identity.KindKey), k.ShopID, k.Permissions
+		res.AllowedAddresses, res.RatePerMinute = k.Addresses, int32(k.RatePerMinute) //nolint:gosec // by the contract
+	}
 	if !actor.ReusableUntil.IsZero() {
 		res.ReusableUntil = timestamppb.New(actor.ReusableUntil)
 	}

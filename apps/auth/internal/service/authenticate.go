@@ -8,16 +8,25 @@ import (
 
 	"souk/apps/auth/internal/credential"
 	"souk/apps/auth/internal/domain"
+	shopv1 "souk/gen/go/souk/shop/v1"
+	"souk/pkg/apikey"
 	"souk/pkg/errs"
 )
 
 // reusable is how long an answer about a bearer token may be kept.
 const reusable = time.Minute
 
-// Bearer returns the actor of a bearer token: an access token of the provider, or a guest token.
+// keyReusable is how long an answer about an API key may be kept: a key that is deleted, rotated out or expired, and one
+// whose creator may do less, stop as soon.
+const keyReusable = 800 * time.Millisecond
+
+// Bearer returns the actor of a bearer token: an access token of the provider, a guest token, or an API key.
 //
-// Errors: unauthenticated, and those of the provider and the user service.
+// Errors: unauthenticated, and those of the provider, the user service and the shop service.
 func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error) {
+	if apikey.Claims(token) {
+		return s.key(ctx, token)
+	}
 	now := s.Clock.Now()
 	if s.Guests.Claims(token) {
 		guestID, expires, err := s.Guests.Verify(token)
@@ -46,6 +55,29 @@ func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error
 		s.known.put(access.Person, userID)
 	}
 	return domain.Actor{ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable))}, nil
+}
+
+// key returns the actor of an API key. A guess without the right checksum costs no look-up.
+//
+// Errors: unauthenticated, unavailable.
+func (s *Service) key(ctx context.Context, secret string) (domain.Actor, error) {
+	refused := errs.New(errs.Unauthenticated, "this API key is not valid: it was deleted or rotated, or has expired")
+	if !apikey.Valid(secret) {
+		return domain.Actor{}, refused
+	}
+	now := s.Clock.Now()
+	res, err := s.Shops.FindAPIKey(ctx, &shopv1.FindAPIKeyRequest{Hash: apikey.Hash(secret)})
+	if errs.Is(err, errs.NotFound) {
+		return domain.Actor{}, refused
+	}
+	if err != nil {
+		return domain.Actor{}, err
+	}
+	k := res.GetApiKey()
+	return domain.Actor{ID: k.GetId(), ReusableUntil: now.Add(keyReusable), Key: &domain.Key{
+		ShopID: k.GetShopId(), Permissions: k.GetScopes(), Addresses: k.GetAllowedAddresses(),
+		RatePerMinute: int(k.GetRatePerMinute()),
+	}}, nil
 }
 
 // Session returns the actor of a session, and records its use.

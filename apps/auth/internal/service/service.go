@@ -13,6 +13,7 @@ import (
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
+	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 )
@@ -72,6 +73,13 @@ type Orders interface {
 	) (*orderv1.AdoptOrdersResponse, error)
 }
 
+// Shops is the part of the shop service that auth calls.
+type Shops interface {
+	FindAPIKey(
+		ctx context.Context, in *shopv1.FindAPIKeyRequest, opts ...grpc.CallOption,
+	) (*shopv1.FindAPIKeyResponse, error)
+}
+
 // Deps are the dependencies of a Service. All are required.
 type Deps struct {
 	Provider  Provider
@@ -81,6 +89,7 @@ type Deps struct {
 	Users     Users
 	Carts     Carts
 	Orders    Orders
+	Shops     Shops
 	Lifetimes domain.Lifetimes
 	Clock     clock.Clock
 	Logger    *zap.Logger

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -28,9 +29,9 @@ type Authenticator interface {
 // gateway's assertion of it into the context. An invalid bearer token is 401 even on a public route; an ended
 // session leaves the caller anonymous. A refused credential counts against the limit of its sender's address.
 //
-// A bearer token's answer is kept until the time that the auth service names, a minute at most. A session is
-// checked at every request, so that a logout takes effect at once. What the roles of a user allow is looked up in
-// permissions at every request, so that a change takes effect at once, too.
+// A bearer token's answer is kept until the time that the auth service names, a minute at most, and that of an API key
+// less than a second. A session is checked at every request, so that a logout takes effect at once. What the roles of
+// a user allow is looked up in permissions at every request, so that a change takes effect at once, too.
 func Authenticate(
 	auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits,
 	permissions func(roles []string) []string,
@@ -38,22 +39,24 @@ func Authenticate(
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			actor := identity.Actor{Kind: identity.KindAnonymous}
+			who := credential{actor: identity.Anonymous()}
 			var err error
 			if header := r.Header.Get("Authorization"); header != "" {
-				actor, err = bearer(r.Context(), auth, known, header)
+				if who, err = bearer(r.Context(), auth, known, header); err == nil {
+					err = who.allowedFrom(ClientAddress(r, limits.Trusted))
+				}
 			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
-				actor, _, err = authenticate(
+				who, _, err = authenticate(
 					r.Context(), auth,
 					&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}},
 				)
 				if errs.Is(err, errs.Unauthenticated) {
 					// An old cookie must not keep a browser from public routes. A service refuses where a
 					// caller is required.
-					actor, err = identity.Actor{Kind: identity.KindAnonymous}, nil
+					who, err = credential{actor: identity.Anonymous()}, nil
 				}
 			}
-			if errs.Is(err, errs.Unauthenticated) {
+			if errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden) {
 				if limited := limits.takeByAddress(r, 1); limited != nil {
 					err = limited
 				}
@@ -62,10 +65,12 @@ func Authenticate(
 				WriteProblem(w, r, err)
 				return
 			}
+			actor := who.actor
 			if actor.IsUser() {
 				actor.Permissions = permissions(actor.Roles)
 			}
-			From(r.Context()).Actor = actor
+			x := From(r.Context())
+			x.Actor, x.RatePerMinute = actor, who.ratePerMinute
 			ctx := identity.WithAssertion(identity.NewContext(r.Context(), actor), signer.Assert(actor))
 			if actor.IsUser() || actor.IsKey() { // for the audit trail
 				ctx = rpc.WithAddress(ctx, ClientAddress(r, limits.Trusted))
@@ -75,82 +80,119 @@ func Authenticate(
 	}
 }
 
-func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header string) (identity.Actor, error) {
+// credential is what the auth service says about a credential.
+type credential struct {
+	actor identity.Actor
+	// networks are those from which an API key may be used; empty: all.
+	networks []netip.Prefix
+	// ratePerMinute is how many requests an API key may send; 0: as many as a user.
+	ratePerMinute int
+}
+
+// allowedFrom returns an error if the credential may not be used from an address.
+//
+// Errors: forbidden.
+func (c credential) allowedFrom(address string) error {
+	if len(c.networks) == 0 || within(address, c.networks) {
+		return nil
+	}
+	return errs.New(errs.Forbidden, "this API key may not be used from this address")
+}
+
+func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header string) (credential, error) {
 	scheme, token, ok := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return identity.Actor{}, errs.New(errs.Unauthenticated,
+		return credential{}, errs.New(errs.Unauthenticated,
 			"the Authorization header is not of the form: Bearer TOKEN")
 	}
 	digest := sha256.Sum256([]byte(token))
-	if a, ok := known.get(digest); ok {
-		return a, nil
+	if c, ok := known.get(digest); ok {
+		return c, nil
 	}
-	actor, until, err := authenticate(ctx, auth,
+	asked := known.clock.Now()
+	c, until, err := authenticate(ctx, auth,
 		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
 	if err != nil {
-		return identity.Actor{}, err
+		return credential{}, err
 	}
-	known.put(digest, actor, until)
-	return actor, nil
+	known.put(digest, c, asked, until)
+	return c, nil
 }
 
 func authenticate(
 	ctx context.Context, auth Authenticator, req *authv1.AuthenticateRequest,
-) (identity.Actor, time.Time, error) {
+) (credential, time.Time, error) {
 	res, err := auth.Authenticate(ctx, req)
 	if err != nil {
-		return identity.Actor{}, time.Time{}, err
+		return credential{}, time.Time{}, err
 	}
-	actor := identity.Actor{ID: res.GetSubjectId(), Roles: res.GetRoles()}
+	c := credential{actor: identity.Actor{ID: res.GetSubjectId(), Roles: res.GetRoles()}}
 	switch res.GetKind() {
 	case string(identity.KindUser):
-		actor.Kind = identity.KindUser
+		c.actor.Kind = identity.KindUser
 	case string(identity.KindGuest):
-		actor.Kind = identity.KindGuest
+		c.actor.Kind = identity.KindGuest
+	case string(identity.KindKey):
+		c.actor.Kind, c.actor.ShopID, c.actor.Permissions = identity.KindKey, res.GetShopId(), res.GetPermissions()
+		c.ratePerMinute = int(res.GetRatePerMinute())
+		for _, text := range res.GetAllowedAddresses() {
+			network, err := netip.ParsePrefix(text)
+			if err != nil {
+				return credential{}, time.Time{}, errs.Wrap(err, errs.Internal, "an API key's network")
+			}
+			c.networks = append(c.networks, network)
+		}
 	default:
-		return identity.Actor{}, time.Time{}, errs.New(errs.Unauthenticated, "this credential names nobody")
+		return credential{}, time.Time{}, errs.New(errs.Unauthenticated, "this credential names nobody")
 	}
 	var until time.Time
 	if res.GetReusableUntil() != nil {
 		until = res.GetReusableUntil().AsTime()
 	}
-	return actor, until, nil
+	return c, until, nil
 }
 
 const (
-	bearerTTL     = time.Minute
+	bearerTTL = time.Minute
+	// keyTTL is by the clock of this process: that of the auth service's may differ.
+	keyTTL        = 800 * time.Millisecond
 	maxBearers    = 10_000
 	purgedBearers = maxBearers / 10
 )
 
 type knownBearer struct {
-	actor identity.Actor
-	until time.Time
+	credential credential
+	until      time.Time
 }
 
-// knownBearers caches the actors of bearer tokens by the tokens' digests.
+// knownBearers caches what bearer tokens are by the tokens' digests.
 type knownBearers struct {
 	clock   clock.Clock
 	mu      sync.RWMutex
 	entries map[[sha256.Size]byte]knownBearer
 }
 
-func (k *knownBearers) get(digest [sha256.Size]byte) (identity.Actor, bool) {
+func (k *knownBearers) get(digest [sha256.Size]byte) (credential, bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	e, ok := k.entries[digest]
 	if !ok || !k.clock.Now().Before(e.until) {
-		return identity.Actor{}, false
+		return credential{}, false
 	}
-	return e.actor, true
+	return e.credential, true
 }
 
-func (k *knownBearers) put(digest [sha256.Size]byte, a identity.Actor, until time.Time) {
-	now := k.clock.Now()
-	if limit := now.Add(bearerTTL); until.After(limit) {
+// put keeps what the auth service said when it was asked.
+func (k *knownBearers) put(digest [sha256.Size]byte, c credential, asked, until time.Time) {
+	limit := asked.Add(bearerTTL)
+	if c.actor.IsKey() {
+		limit = asked.Add(keyTTL)
+	}
+	if until.After(limit) {
 		until = limit
 	}
+	now := k.clock.Now()
 	if !until.After(now) {
 		return
 	}
@@ -165,5 +207,5 @@ func (k *knownBearers) put(digest [sha256.Size]byte, a identity.Actor, until tim
 			}
 		}
 	}
-	k.entries[digest] = knownBearer{actor: a, until: until}
+	k.entries[digest] = knownBearer{credential: c, until: until}
 }

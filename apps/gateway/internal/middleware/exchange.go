@@ -39,6 +39,8 @@ type Exchange struct {
 	Method string
 	// Actor is the caller.
 	Actor identity.Actor
+	// RatePerMinute is how many requests a caller with an API key may send; 0: as many as others.
+	RatePerMinute int
 	// Resource is the path at which the API shows what the response shows; empty: nowhere.
 	Resource string
 	// Code is the error code of the response; empty if it is not an error.

@@ -20,10 +20,12 @@ type Limiter interface {
 	Allow(ctx context.Context, key string, n int) (allowed bool, retryAfter time.Duration, err error)
 }
 
-// Limits are the rate limits. Each signed-in caller has a limit. All others share the limit of their address,
-// including guests, because anybody can create any number of guests.
+// Limits are the rate limits. Each signed-in caller and each API key has a limit. All others share the limit of their
+// address, including guests, because anybody can create any number of guests.
 type Limits struct {
-	ByCaller  Limiter
+	ByCaller Limiter
+	// ByKey returns the limiter of an API key that may send that many requests a minute.
+	ByKey     func(perMinute int) (Limiter, error)
 	ByAddress Limiter
 	// Trusted are the networks of proxies whose X-Forwarded-For is trusted.
 	Trusted []netip.Prefix
@@ -31,9 +33,9 @@ type Limits struct {
 	Logger  *zap.Logger
 }
 
-// key identifies who sent r: the signed-in caller, or the address of all others.
+// key identifies who sent r: the signed-in caller or the API key, or the address of all others.
 func (l Limits) key(r *http.Request) string {
-	if a := identity.FromContext(r.Context()); a.IsUser() {
+	if a := identity.FromContext(r.Context()); a.IsUser() || a.IsKey() {
 		return "c:" + a.ID
 	}
 	return "a:" + Network(ClientAddress(r, l.Trusted))
@@ -58,8 +60,15 @@ func RateLimit(l Limits) Middleware {
 // Errors: rate_limited.
 func (l Limits) Take(r *http.Request, n int) error {
 	from, name := l.ByAddress, "address"
-	if identity.FromContext(r.Context()).IsUser() {
+	if a := identity.FromContext(r.Context()); a.IsUser() || a.IsKey() {
 		from, name = l.ByCaller, "caller"
+	}
+	if x := From(r.Context()); x != nil && x.RatePerMinute > 0 {
+		own, err := l.ByKey(x.RatePerMinute)
+		if err != nil {
+			return err
+		}
+		from, name = own, "key"
 	}
 	return l.take(r.Context(), from, name, l.key(r), n)
 }

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -43,6 +44,35 @@ func NewLimiter(client rueidis.Client, prefix string, perSecond, burst int) (*Li
 		return nil, err
 	}
 	return &Limiter{limiter: l}, nil
+}
+
+// KeyLimiters are the limiters of API keys, by their rate.
+type KeyLimiters struct {
+	client rueidis.Client
+	made   sync.Map // rate to *Limiter; bounded by the highest rate
+}
+
+// NewKeyLimiters returns limiters that share what they count with those of other processes.
+func NewKeyLimiters(client rueidis.Client) *KeyLimiters { return &KeyLimiters{client: client} }
+
+// keyBurst is the least that an API key may send at once: as much as the request counts that counts most.
+const keyBurst = 30
+
+// Limiter returns the limiter of API keys that may send perMinute requests a minute, and as many at once as in ten
+// seconds, but at least [keyBurst].
+//
+// Errors: internal (the rate is not above 0).
+func (k *KeyLimiters) Limiter(perMinute int) (middleware.Limiter, error) {
+	if l, ok := k.made.Load(perMinute); ok {
+		return l.(*Limiter), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	l, err := ratelimit.New(k.client,
+		ratelimit.Options{Prefix: "key", Rate: float64(perMinute) / 60, Burst: max(keyBurst, perMinute/6)})
+	if err != nil {
+		return nil, err
+	}
+	made, _ := k.made.LoadOrStore(perMinute, &Limiter{limiter: l})
+	return made.(*Limiter), nil //nolint:forcetypeassert // nothing else is stored
 }
 
 // Allow takes n requests from key's allowance, all or none.

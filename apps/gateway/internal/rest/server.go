@@ -37,6 +37,7 @@ type Deps struct {
 	KeptShort      middleware.Retention
 	Cache          *middleware.ResponseCache
 	ByCaller       middleware.Limiter
+	ByKey          func(perMinute int) (middleware.Limiter, error)
 	ByAddress      middleware.Limiter
 	Firewall       *firewall.Firewall
 	Logger         *zap.Logger
@@ -100,6 +101,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
 	limits := middleware.Limits{
 		ByCaller:  d.ByCaller,
+		ByKey:     d.ByKey,
 		ByAddress: d.ByAddress,
 		Trusted:   d.TrustedProxies,
 		Metrics:   d.Counters,

@@ -162,3 +162,40 @@ where id = @id and shop_id = @shop_id and email <> '';
 
 -- name: DeleteInvitations :execrows
 delete from invitation where id in (select i.id from invitation i where i.expires_at <= @now limit @most for update skip locked);
+
+-- name: CountKeys :one
+-- A shop's API keys. The caller has locked the shop's row.
+select count(*) from api_key where shop_id = @shop_id;
+
+-- name: CreateKey :exec
+insert into api_key (id, shop_id, name, prefix, hash, scopes, addresses, rate_per_minute, created_by, created_at, expires_at)
+values (@id, @shop_id, @name, @prefix, @hash, @scopes::text[], @addresses::text[], @rate_per_minute, @created_by, @at, sqlc.narg(expires_at));
+
+-- name: KeysOfShop :many
+select id, shop_id, name, prefix, hash, old_hash, old_until, scopes, addresses, rate_per_minute, created_by, created_at, expires_at, last_used_at
+from api_key where shop_id = @shop_id and (created_at, id) < (@before::timestamptz, @before_id::text)
+order by created_at desc, id desc
+limit @most;
+
+-- name: RotateKey :one
+-- The right side sees the row as it was: its hash becomes the old one.
+update api_key
+set old_hash = case when sqlc.narg(old_until)::timestamptz is null then null else hash end, old_until = sqlc.narg(old_until),
+    hash = @hash, prefix = @prefix, created_by = @created_by
+where id = @id and shop_id = @shop_id
+returning id, shop_id, name, prefix, hash, old_hash, old_until, scopes, addresses, rate_per_minute, created_by, created_at, expires_at, last_used_at;
+
+-- name: DeleteKey :execrows
+delete from api_key where id = @id and shop_id = @shop_id;
+
+-- name: FindKey :one
+-- The key of a secret that may be used now, with what its creator is to the shop.
+select sqlc.embed(k), m.role, m.permissions
+from api_key k join member m on m.shop_id = k.shop_id and m.user_id = k.created_by
+where (k.hash = @hash or (k.old_hash = @hash and k.old_until > @now)) and (k.expires_at is null or k.expires_at > @now);
+
+-- name: UseKeys :exec
+-- Notes when keys were used, unless that is known to a minute.
+update api_key k set last_used_at = u.at
+from (select unnest(@ids::text[]) as id, unnest(@ats::timestamptz[]) as at) u
+where k.id = u.id and (k.last_used_at is null or k.last_used_at < u.at - interval '1 minute');

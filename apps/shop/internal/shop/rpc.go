@@ -24,6 +24,7 @@ type RPC struct {
 
 	store *Store
 	users Users
+	uses  *Uses
 	clock clock.Clock
 }
 
@@ -35,8 +36,8 @@ type Users interface {
 }
 
 // NewRPC returns the service over store.
-func NewRPC(store *Store, users Users, c clock.Clock) *RPC {
-	return &RPC{store: store, users: users, clock: c}
+func NewRPC(store *Store, users Users, uses *Uses, c clock.Clock) *RPC {
+	return &RPC{store: store, users: users, uses: uses, clock: c}
 }
 
 // CreateShop registers a shop. One that is registered for another user is verified.

@@ -62,6 +62,8 @@ type Limits struct {
 	ShopsPerUser int
 	// Members is the most members and open invitations of a shop.
 	Members int
+	// Keys is the most API keys of a shop.
+	Keys int
 	// InvitationTTL is how long an invitation stays open.
 	InvitationTTL time.Duration
 }

@@ -6,7 +6,26 @@ package sqlc
 
 import (
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+type ApiKey struct {
+	ID            string
+	ShopID        string
+	Name          string
+	Prefix        string
+	Hash          []byte
+	OldHash       []byte
+	OldUntil      pgtype.Timestamptz
+	Scopes        []string
+	Addresses     []string
+	RatePerMinute int32
+	CreatedBy     string
+	CreatedAt     time.Time
+	ExpiresAt     pgtype.Timestamptz
+	LastUsedAt    pgtype.Timestamptz
+}
 
 type Invitation struct {
 	ID          string

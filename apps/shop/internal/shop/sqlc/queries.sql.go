@@ -8,6 +8,8 @@ package sqlc
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const acceptedInvitation = `-- name: AcceptedInvitation :one
@@ -104,6 +106,18 @@ func (q *Queries) CloseInvitation(ctx context.Context, arg CloseInvitationParams
 	return result.RowsAffected(), nil
 }
 
+const countKeys = `-- name: CountKeys :one
+select count(*) from api_key where shop_id = $1
+`
+
+// A shop's API keys. The caller has locked the shop's row.
+func (q *Queries) CountKeys(ctx context.Context, shopID string) (int64, error) {
+	row := q.db.QueryRow(ctx, countKeys, shopID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countPeople = `-- name: CountPeople :one
 select (select count(*) from member m where m.shop_id = $1)::int as members,
        (select count(*) from invitation i where i.shop_id = $1 and i.email <> '' and i.expires_at > $2)::int as open,
@@ -172,6 +186,42 @@ func (q *Queries) Create(ctx context.Context, arg CreateParams) error {
 	return err
 }
 
+const createKey = `-- name: CreateKey :exec
+insert into api_key (id, shop_id, name, prefix, hash, scopes, addresses, rate_per_minute, created_by, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6::text[], $7::text[], $8, $9, $10, $11)
+`
+
+type CreateKeyParams struct {
+	ID            string
+	ShopID        string
+	Name          string
+	Prefix        string
+	Hash          []byte
+	Scopes        []string
+	Addresses     []string
+	RatePerMinute int32
+	CreatedBy     string
+	At            time.Time
+	ExpiresAt     pgtype.Timestamptz
+}
+
+func (q *Queries) CreateKey(ctx context.Context, arg CreateKeyParams) error {
+	_, err := q.db.Exec(ctx, createKey,
+		arg.ID,
+		arg.ShopID,
+		arg.Name,
+		arg.Prefix,
+		arg.Hash,
+		arg.Scopes,
+		arg.Addresses,
+		arg.RatePerMinute,
+		arg.CreatedBy,
+		arg.At,
+		arg.ExpiresAt,
+	)
+	return err
+}
+
 const deleteInvitations = `-- name: DeleteInvitations :execrows
 delete from invitation where id in (select i.id from invitation i where i.expires_at <= $1 limit $2 for update skip locked)
 `
@@ -183,6 +233,23 @@ type DeleteInvitationsParams struct {
 
 func (q *Queries) DeleteInvitations(ctx context.Context, arg DeleteInvitationsParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deleteInvitations, arg.Now, arg.Most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteKey = `-- name: DeleteKey :execrows
+delete from api_key where id = $1 and shop_id = $2
+`
+
+type DeleteKeyParams struct {
+	ID     string
+	ShopID string
+}
+
+func (q *Queries) DeleteKey(ctx context.Context, arg DeleteKeyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteKey, arg.ID, arg.ShopID)
 	if err != nil {
 		return 0, err
 	}
@@ -203,6 +270,48 @@ type DropExpiredParams struct {
 func (q *Queries) DropExpired(ctx context.Context, arg DropExpiredParams) error {
 	_, err := q.db.Exec(ctx, dropExpired, arg.ShopID, arg.Email, arg.Now)
 	return err
+}
+
+const findKey = `-- name: FindKey :one
+select k.id, k.shop_id, k.name, k.prefix, k.hash, k.old_hash, k.old_until, k.scopes, k.addresses, k.rate_per_minute, k.created_by, k.created_at, k.expires_at, k.last_used_at, m.role, m.permissions
+from api_key k join member m on m.shop_id = k.shop_id and m.user_id = k.created_by
+where (k.hash = $1 or (k.old_hash = $1 and k.old_until > $2)) and (k.expires_at is null or k.expires_at > $2)
+`
+
+type FindKeyParams struct {
+	Hash []byte
+	Now  pgtype.Timestamptz
+}
+
+type FindKeyRow struct {
+	ApiKey      ApiKey
+	Role        string
+	Permissions []string
+}
+
+// The key of a secret that may be used now, with what its creator is to the shop.
+func (q *Queries) FindKey(ctx context.Context, arg FindKeyParams) (FindKeyRow, error) {
+	row := q.db.QueryRow(ctx, findKey, arg.Hash, arg.Now)
+	var i FindKeyRow
+	err := row.Scan(
+		&i.ApiKey.ID,
+		&i.ApiKey.ShopID,
+		&i.ApiKey.Name,
+		&i.ApiKey.Prefix,
+		&i.ApiKey.Hash,
+		&i.ApiKey.OldHash,
+		&i.ApiKey.OldUntil,
+		&i.ApiKey.Scopes,
+		&i.ApiKey.Addresses,
+		&i.ApiKey.RatePerMinute,
+		&i.ApiKey.CreatedBy,
+		&i.ApiKey.CreatedAt,
+		&i.ApiKey.ExpiresAt,
+		&i.ApiKey.LastUsedAt,
+		&i.Role,
+		&i.Permissions,
+	)
+	return i, err
 }
 
 const get = `-- name: Get :one
@@ -470,6 +579,60 @@ func (q *Queries) Join(ctx context.Context, arg JoinParams) (Member, error) {
 		&i.Permissions,
 	)
 	return i, err
+}
+
+const keysOfShop = `-- name: KeysOfShop :many
+select id, shop_id, name, prefix, hash, old_hash, old_until, scopes, addresses, rate_per_minute, created_by, created_at, expires_at, last_used_at
+from api_key where shop_id = $1 and (created_at, id) < ($2::timestamptz, $3::text)
+order by created_at desc, id desc
+limit $4
+`
+
+type KeysOfShopParams struct {
+	ShopID   string
+	Before   time.Time
+	BeforeID string
+	Most     int32
+}
+
+func (q *Queries) KeysOfShop(ctx context.Context, arg KeysOfShopParams) ([]ApiKey, error) {
+	rows, err := q.db.Query(ctx, keysOfShop,
+		arg.ShopID,
+		arg.Before,
+		arg.BeforeID,
+		arg.Most,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiKey
+	for rows.Next() {
+		var i ApiKey
+		if err := rows.Scan(
+			&i.ID,
+			&i.ShopID,
+			&i.Name,
+			&i.Prefix,
+			&i.Hash,
+			&i.OldHash,
+			&i.OldUntil,
+			&i.Scopes,
+			&i.Addresses,
+			&i.RatePerMinute,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const list = `-- name: List :many
@@ -870,6 +1033,53 @@ func (q *Queries) Role(ctx context.Context, arg RoleParams) (string, error) {
 	return role, err
 }
 
+const rotateKey = `-- name: RotateKey :one
+update api_key
+set old_hash = case when $1::timestamptz is null then null else hash end, old_until = $1,
+    hash = $2, prefix = $3, created_by = $4
+where id = $5 and shop_id = $6
+returning id, shop_id, name, prefix, hash, old_hash, old_until, scopes, addresses, rate_per_minute, created_by, created_at, expires_at, last_used_at
+`
+
+type RotateKeyParams struct {
+	OldUntil  pgtype.Timestamptz
+	Hash      []byte
+	Prefix    string
+	CreatedBy string
+	ID        string
+	ShopID    string
+}
+
+// The right side sees the row as it was: its hash becomes the old one.
+func (q *Queries) RotateKey(ctx context.Context, arg RotateKeyParams) (ApiKey, error) {
+	row := q.db.QueryRow(ctx, rotateKey,
+		arg.OldUntil,
+		arg.Hash,
+		arg.Prefix,
+		arg.CreatedBy,
+		arg.ID,
+		arg.ShopID,
+	)
+	var i ApiKey
+	err := row.Scan(
+		&i.ID,
+		&i.ShopID,
+		&i.Name,
+		&i.Prefix,
+		&i.Hash,
+		&i.OldHash,
+		&i.OldUntil,
+		&i.Scopes,
+		&i.Addresses,
+		&i.RatePerMinute,
+		&i.CreatedBy,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+	)
+	return i, err
+}
+
 const search = `-- name: Search :many
 select id, handle, name, description, logo_url, city, region, country_code, status, version, created_at, updated_at
 from shop
@@ -1027,5 +1237,22 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) error {
 		arg.At,
 		arg.ID,
 	)
+	return err
+}
+
+const useKeys = `-- name: UseKeys :exec
+update api_key k set last_used_at = u.at
+from (select unnest($1::text[]) as id, unnest($2::timestamptz[]) as at) u
+where k.id = u.id and (k.last_used_at is null or k.last_used_at < u.at - interval '1 minute')
+`
+
+type UseKeysParams struct {
+	Ids []string
+	Ats []time.Time
+}
+
+// Notes when keys were used, unless that is known to a minute.
+func (q *Queries) UseKeys(ctx context.Context, arg UseKeysParams) error {
+	_, err := q.db.Exec(ctx, useKeys, arg.Ids, arg.Ats)
 	return err
 }

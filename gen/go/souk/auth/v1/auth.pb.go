@@ -567,7 +567,7 @@ type isAuthenticateRequest_Credential interface {
 }
 
 type AuthenticateRequest_Bearer struct {
-	// An access token of the OIDC provider, or a guest token.
+	// An access token of the OIDC provider, a guest token, or the secret of an API key.
 	Bearer string `protobuf:"bytes,1,opt,name=bearer,proto3,oneof"`
 }
 
@@ -582,16 +582,22 @@ func (*AuthenticateRequest_SessionId) isAuthenticateRequest_Credential() {}
 
 type AuthenticateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// user or guest.
+	// user, guest or key.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// "usr_…" or "gst_…".
+	// "usr_…", "gst_…" or "key_…".
 	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	// The roles of a user: customer, seller, support, operator, auditor, admin.
 	Roles []string `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Until when the answer may be reused; absent: not at all.
 	ReusableUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=reusable_until,json=reusableUntil,proto3" json:"reusable_until,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of an API key: its shop, what it may do there, from which networks it may be used (none: from all), and how many
+	// requests a minute it may send (0: as many as a user).
+	ShopId           string   `protobuf:"bytes,5,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	Permissions      []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	AllowedAddresses []string `protobuf:"bytes,7,rep,name=allowed_addresses,json=allowedAddresses,proto3" json:"allowed_addresses,omitempty"`
+	RatePerMinute    int32    `protobuf:"varint,8,opt,name=rate_per_minute,json=ratePerMinute,proto3" json:"rate_per_minute,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *AuthenticateResponse) Reset() {
@@ -650,6 +656,34 @@ func (x *AuthenticateResponse) GetReusableUntil() *timestamppb.Timestamp {
 		return x.ReusableUntil
 	}
 	return nil
+}
+
+func (x *AuthenticateResponse) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *AuthenticateResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetAllowedAddresses() []string {
+	if x != nil {
+		return x.AllowedAddresses
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetRatePerMinute() int32 {
+	if x != nil {
+		return x.RatePerMinute
+	}
+	return 0
 }
 
 type MergeGuestRequest struct {
@@ -778,13 +812,17 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\tsessionIdB\x13\n" +
 	"\n" +
-	"credential\x12\x05\xbaH\x02\b\x01\"\xa2\x01\n" +
+	"credential\x12\x05\xbaH\x02\b\x01\"\xb2\x02\n" +
 	"\x14AuthenticateResponse\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x02 \x01(\tR\tsubjectId\x12\x14\n" +
 	"\x05roles\x18\x03 \x03(\tR\x05roles\x12A\n" +
-	"\x0ereusable_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rreusableUntil\"A\n" +
+	"\x0ereusable_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rreusableUntil\x12\x17\n" +
+	"\ashop_id\x18\x05 \x01(\tR\x06shopId\x12 \n" +
+	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12+\n" +
+	"\x11allowed_addresses\x18\a \x03(\tR\x10allowedAddresses\x12&\n" +
+	"\x0frate_per_minute\x18\b \x01(\x05R\rratePerMinute\"A\n" +
 	"\x11MergeGuestRequest\x12,\n" +
 	"\vguest_token\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\n" +
 	"guestToken\"\x14\n" +

@@ -216,6 +216,30 @@ func (x *AuthenticateResponse) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"permissions":[`...)
+	for i, v := range x.Permissions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"allowedAddresses":[`...)
+	for i, v := range x.AllowedAddresses {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"ratePerMinute":`...)
+	b = jsonpb.AppendInt32(b, x.RatePerMinute)
 	b = append(b, '}')
 	return b
 }

@@ -343,6 +343,694 @@ func (x *Invitation) GetPermissions() []string {
 	return nil
 }
 
+// APIKey lets a system of a shop call souk in the shop's name.
+type APIKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "key_…".
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	ShopId string `protobuf:"bytes,2,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	Name   string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The beginning of the secret, to recognize it.
+	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The permissions of the shop that the key has.
+	Scopes []string `protobuf:"bytes,5,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When it ends; absent: never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Networks from which the key may be used; empty: from everywhere.
+	AllowedAddresses []string `protobuf:"bytes,7,rep,name=allowed_addresses,json=allowedAddresses,proto3" json:"allowed_addresses,omitempty"`
+	// Requests a minute; 0: as many as a person may send.
+	RatePerMinute int32 `protobuf:"varint,8,opt,name=rate_per_minute,json=ratePerMinute,proto3" json:"rate_per_minute,omitempty"`
+	// The owner who created the key or rotated it last.
+	CreatedBy string                 `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it was used last, to a minute; absent: never.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// Until when the secret before the last rotation is valid; absent: it is not.
+	PreviousValidUntil *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=previous_valid_until,json=previousValidUntil,proto3" json:"previous_valid_until,omitempty"`
+	// What the system sends as a bearer token. Only the answers that create it show it.
+	Secret        string `protobuf:"bytes,13,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *APIKey) Reset() {
+	*x = APIKey{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *APIKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*APIKey) ProtoMessage() {}
+
+func (x *APIKey) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
+func (*APIKey) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *APIKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *APIKey) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *APIKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *APIKey) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *APIKey) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *APIKey) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *APIKey) GetAllowedAddresses() []string {
+	if x != nil {
+		return x.AllowedAddresses
+	}
+	return nil
+}
+
+func (x *APIKey) GetRatePerMinute() int32 {
+	if x != nil {
+		return x.RatePerMinute
+	}
+	return 0
+}
+
+func (x *APIKey) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *APIKey) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *APIKey) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *APIKey) GetPreviousValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreviousValidUntil
+	}
+	return nil
+}
+
+func (x *APIKey) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+type CreateAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// What the key is for.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The permissions of the shop that the key gets; see the list of permissions.
+	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When it ends; absent: never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Addresses and networks (CIDR) from which the key may be used; empty: from everywhere.
+	AllowedAddresses []string `protobuf:"bytes,5,rep,name=allowed_addresses,json=allowedAddresses,proto3" json:"allowed_addresses,omitempty"`
+	// Requests a minute, from 1 to 60000; 0: as many as a person may send.
+	RatePerMinute int32 `protobuf:"varint,6,opt,name=rate_per_minute,json=ratePerMinute,proto3" json:"rate_per_minute,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAPIKeyRequest) Reset() {
+	*x = CreateAPIKeyRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAPIKeyRequest) ProtoMessage() {}
+
+func (x *CreateAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*CreateAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CreateAPIKeyRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *CreateAPIKeyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateAPIKeyRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *CreateAPIKeyRequest) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *CreateAPIKeyRequest) GetAllowedAddresses() []string {
+	if x != nil {
+		return x.AllowedAddresses
+	}
+	return nil
+}
+
+func (x *CreateAPIKeyRequest) GetRatePerMinute() int32 {
+	if x != nil {
+		return x.RatePerMinute
+	}
+	return 0
+}
+
+type CreateAPIKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey        *APIKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAPIKeyResponse) Reset() {
+	*x = CreateAPIKeyResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAPIKeyResponse) ProtoMessage() {}
+
+func (x *CreateAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*CreateAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CreateAPIKeyResponse) GetApiKey() *APIKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+type ListAPIKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// Keys a page; default 20, at most 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// nextPageToken of the previous page; empty: the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPIKeysRequest) Reset() {
+	*x = ListAPIKeysRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPIKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPIKeysRequest) ProtoMessage() {}
+
+func (x *ListAPIKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPIKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListAPIKeysRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListAPIKeysRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *ListAPIKeysRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAPIKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListAPIKeysResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	ApiKeys []*APIKey              `protobuf:"bytes,1,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPIKeysResponse) Reset() {
+	*x = ListAPIKeysResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPIKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPIKeysResponse) ProtoMessage() {}
+
+func (x *ListAPIKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPIKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListAPIKeysResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListAPIKeysResponse) GetApiKeys() []*APIKey {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *ListAPIKeysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type RotateAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// The key's ID.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// For how many seconds the present secret stays valid, at most 7 days; 0: it stops at once.
+	OverlapSeconds int32 `protobuf:"varint,3,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RotateAPIKeyRequest) Reset() {
+	*x = RotateAPIKeyRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateAPIKeyRequest) ProtoMessage() {}
+
+func (x *RotateAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RotateAPIKeyRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *RotateAPIKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateAPIKeyRequest) GetOverlapSeconds() int32 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+type RotateAPIKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey        *APIKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateAPIKeyResponse) Reset() {
+	*x = RotateAPIKeyResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateAPIKeyResponse) ProtoMessage() {}
+
+func (x *RotateAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RotateAPIKeyResponse) GetApiKey() *APIKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+type DeleteAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID or handle.
+	ShopId string `protobuf:"bytes,1,opt,name=shop_id,json=shopId,proto3" json:"shop_id,omitempty"`
+	// The key's ID.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAPIKeyRequest) Reset() {
+	*x = DeleteAPIKeyRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAPIKeyRequest) ProtoMessage() {}
+
+func (x *DeleteAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeleteAPIKeyRequest) GetShopId() string {
+	if x != nil {
+		return x.ShopId
+	}
+	return ""
+}
+
+func (x *DeleteAPIKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteAPIKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAPIKeyResponse) Reset() {
+	*x = DeleteAPIKeyResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAPIKeyResponse) ProtoMessage() {}
+
+func (x *DeleteAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{11}
+}
+
+type FindAPIKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the secret.
+	Hash          []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindAPIKeyRequest) Reset() {
+	*x = FindAPIKeyRequest{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindAPIKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindAPIKeyRequest) ProtoMessage() {}
+
+func (x *FindAPIKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindAPIKeyRequest.ProtoReflect.Descriptor instead.
+func (*FindAPIKeyRequest) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FindAPIKeyRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+type FindAPIKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key. Its scopes are those that its creator has, too, in the shop now.
+	ApiKey        *APIKey `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindAPIKeyResponse) Reset() {
+	*x = FindAPIKeyResponse{}
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindAPIKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindAPIKeyResponse) ProtoMessage() {}
+
+func (x *FindAPIKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindAPIKeyResponse.ProtoReflect.Descriptor instead.
+func (*FindAPIKeyResponse) Descriptor() ([]byte, []int) {
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *FindAPIKeyResponse) GetApiKey() *APIKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
 type CreateShopRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Made from the name when empty.
@@ -359,7 +1047,7 @@ type CreateShopRequest struct {
 
 func (x *CreateShopRequest) Reset() {
 	*x = CreateShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +1059,7 @@ func (x *CreateShopRequest) String() string {
 func (*CreateShopRequest) ProtoMessage() {}
 
 func (x *CreateShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[3]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +1072,7 @@ func (x *CreateShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShopRequest.ProtoReflect.Descriptor instead.
 func (*CreateShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{3}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateShopRequest) GetHandle() string {
@@ -445,7 +1133,7 @@ type CreateShopResponse struct {
 
 func (x *CreateShopResponse) Reset() {
 	*x = CreateShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +1145,7 @@ func (x *CreateShopResponse) String() string {
 func (*CreateShopResponse) ProtoMessage() {}
 
 func (x *CreateShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[4]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +1158,7 @@ func (x *CreateShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShopResponse.ProtoReflect.Descriptor instead.
 func (*CreateShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{4}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateShopResponse) GetShop() *Shop {
@@ -496,7 +1184,7 @@ type UpdateShopRequest struct {
 
 func (x *UpdateShopRequest) Reset() {
 	*x = UpdateShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +1196,7 @@ func (x *UpdateShopRequest) String() string {
 func (*UpdateShopRequest) ProtoMessage() {}
 
 func (x *UpdateShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[5]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +1209,7 @@ func (x *UpdateShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShopRequest.ProtoReflect.Descriptor instead.
 func (*UpdateShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{5}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateShopRequest) GetId() string {
@@ -582,7 +1270,7 @@ type UpdateShopResponse struct {
 
 func (x *UpdateShopResponse) Reset() {
 	*x = UpdateShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +1282,7 @@ func (x *UpdateShopResponse) String() string {
 func (*UpdateShopResponse) ProtoMessage() {}
 
 func (x *UpdateShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[6]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +1295,7 @@ func (x *UpdateShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateShopResponse.ProtoReflect.Descriptor instead.
 func (*UpdateShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{6}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateShopResponse) GetShop() *Shop {
@@ -627,7 +1315,7 @@ type GetShopRequest struct {
 
 func (x *GetShopRequest) Reset() {
 	*x = GetShopRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +1327,7 @@ func (x *GetShopRequest) String() string {
 func (*GetShopRequest) ProtoMessage() {}
 
 func (x *GetShopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[7]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +1340,7 @@ func (x *GetShopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopRequest.ProtoReflect.Descriptor instead.
 func (*GetShopRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{7}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetShopRequest) GetId() string {
@@ -671,7 +1359,7 @@ type GetShopResponse struct {
 
 func (x *GetShopResponse) Reset() {
 	*x = GetShopResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +1371,7 @@ func (x *GetShopResponse) String() string {
 func (*GetShopResponse) ProtoMessage() {}
 
 func (x *GetShopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[8]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +1384,7 @@ func (x *GetShopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopResponse.ProtoReflect.Descriptor instead.
 func (*GetShopResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{8}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetShopResponse) GetShop() *Shop {
@@ -718,7 +1406,7 @@ type ListShopsRequest struct {
 
 func (x *ListShopsRequest) Reset() {
 	*x = ListShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +1418,7 @@ func (x *ListShopsRequest) String() string {
 func (*ListShopsRequest) ProtoMessage() {}
 
 func (x *ListShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[9]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +1431,7 @@ func (x *ListShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopsRequest.ProtoReflect.Descriptor instead.
 func (*ListShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{9}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListShopsRequest) GetQuery() string {
@@ -777,7 +1465,7 @@ type ListShopsResponse struct {
 
 func (x *ListShopsResponse) Reset() {
 	*x = ListShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1477,7 @@ func (x *ListShopsResponse) String() string {
 func (*ListShopsResponse) ProtoMessage() {}
 
 func (x *ListShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[10]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1490,7 @@ func (x *ListShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopsResponse.ProtoReflect.Descriptor instead.
 func (*ListShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{10}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListShopsResponse) GetShops() []*Shop {
@@ -833,7 +1521,7 @@ type ListAllShopsRequest struct {
 
 func (x *ListAllShopsRequest) Reset() {
 	*x = ListAllShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1533,7 @@ func (x *ListAllShopsRequest) String() string {
 func (*ListAllShopsRequest) ProtoMessage() {}
 
 func (x *ListAllShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[11]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1546,7 @@ func (x *ListAllShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAllShopsRequest.ProtoReflect.Descriptor instead.
 func (*ListAllShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{11}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListAllShopsRequest) GetStatus() string {
@@ -893,7 +1581,7 @@ type ListAllShopsResponse struct {
 
 func (x *ListAllShopsResponse) Reset() {
 	*x = ListAllShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +1593,7 @@ func (x *ListAllShopsResponse) String() string {
 func (*ListAllShopsResponse) ProtoMessage() {}
 
 func (x *ListAllShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[12]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1606,7 @@ func (x *ListAllShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAllShopsResponse.ProtoReflect.Descriptor instead.
 func (*ListAllShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{12}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListAllShopsResponse) GetShops() []*Shop {
@@ -947,7 +1635,7 @@ type ListMyShopsRequest struct {
 
 func (x *ListMyShopsRequest) Reset() {
 	*x = ListMyShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1647,7 @@ func (x *ListMyShopsRequest) String() string {
 func (*ListMyShopsRequest) ProtoMessage() {}
 
 func (x *ListMyShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[13]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1660,7 @@ func (x *ListMyShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyShopsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{13}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListMyShopsRequest) GetPageSize() int32 {
@@ -1000,7 +1688,7 @@ type ListMyShopsResponse struct {
 
 func (x *ListMyShopsResponse) Reset() {
 	*x = ListMyShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1700,7 @@ func (x *ListMyShopsResponse) String() string {
 func (*ListMyShopsResponse) ProtoMessage() {}
 
 func (x *ListMyShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[14]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1713,7 @@ func (x *ListMyShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyShopsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{14}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListMyShopsResponse) GetShops() []*Shop {
@@ -1056,7 +1744,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1756,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[15]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1769,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{15}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListMembersRequest) GetShopId() string {
@@ -1116,7 +1804,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1816,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[16]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1829,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{16}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -1173,7 +1861,7 @@ type AddMemberRequest struct {
 
 func (x *AddMemberRequest) Reset() {
 	*x = AddMemberRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1873,7 @@ func (x *AddMemberRequest) String() string {
 func (*AddMemberRequest) ProtoMessage() {}
 
 func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[17]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1886,7 @@ func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberRequest.ProtoReflect.Descriptor instead.
 func (*AddMemberRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{17}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AddMemberRequest) GetShopId() string {
@@ -1238,7 +1926,7 @@ type AddMemberResponse struct {
 
 func (x *AddMemberResponse) Reset() {
 	*x = AddMemberResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1938,7 @@ func (x *AddMemberResponse) String() string {
 func (*AddMemberResponse) ProtoMessage() {}
 
 func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[18]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1951,7 @@ func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
 func (*AddMemberResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{18}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AddMemberResponse) GetMember() *Member {
@@ -1283,7 +1971,7 @@ type RemoveMemberRequest struct {
 
 func (x *RemoveMemberRequest) Reset() {
 	*x = RemoveMemberRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1983,7 @@ func (x *RemoveMemberRequest) String() string {
 func (*RemoveMemberRequest) ProtoMessage() {}
 
 func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[19]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1996,7 @@ func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
 func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{19}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RemoveMemberRequest) GetShopId() string {
@@ -1333,7 +2021,7 @@ type RemoveMemberResponse struct {
 
 func (x *RemoveMemberResponse) Reset() {
 	*x = RemoveMemberResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +2033,7 @@ func (x *RemoveMemberResponse) String() string {
 func (*RemoveMemberResponse) ProtoMessage() {}
 
 func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[20]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +2046,7 @@ func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
 func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{20}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{31}
 }
 
 type InviteMemberRequest struct {
@@ -1378,7 +2066,7 @@ type InviteMemberRequest struct {
 
 func (x *InviteMemberRequest) Reset() {
 	*x = InviteMemberRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +2078,7 @@ func (x *InviteMemberRequest) String() string {
 func (*InviteMemberRequest) ProtoMessage() {}
 
 func (x *InviteMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[21]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +2091,7 @@ func (x *InviteMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteMemberRequest.ProtoReflect.Descriptor instead.
 func (*InviteMemberRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{21}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InviteMemberRequest) GetShopId() string {
@@ -1443,7 +2131,7 @@ type InviteMemberResponse struct {
 
 func (x *InviteMemberResponse) Reset() {
 	*x = InviteMemberResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +2143,7 @@ func (x *InviteMemberResponse) String() string {
 func (*InviteMemberResponse) ProtoMessage() {}
 
 func (x *InviteMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[22]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +2156,7 @@ func (x *InviteMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteMemberResponse.ProtoReflect.Descriptor instead.
 func (*InviteMemberResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{22}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InviteMemberResponse) GetInvitation() *Invitation {
@@ -1492,7 +2180,7 @@ type ListInvitationsRequest struct {
 
 func (x *ListInvitationsRequest) Reset() {
 	*x = ListInvitationsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +2192,7 @@ func (x *ListInvitationsRequest) String() string {
 func (*ListInvitationsRequest) ProtoMessage() {}
 
 func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[23]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +2205,7 @@ func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvitationsRequest.ProtoReflect.Descriptor instead.
 func (*ListInvitationsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{23}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListInvitationsRequest) GetShopId() string {
@@ -1552,7 +2240,7 @@ type ListInvitationsResponse struct {
 
 func (x *ListInvitationsResponse) Reset() {
 	*x = ListInvitationsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +2252,7 @@ func (x *ListInvitationsResponse) String() string {
 func (*ListInvitationsResponse) ProtoMessage() {}
 
 func (x *ListInvitationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[24]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +2265,7 @@ func (x *ListInvitationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInvitationsResponse.ProtoReflect.Descriptor instead.
 func (*ListInvitationsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{24}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListInvitationsResponse) GetInvitations() []*Invitation {
@@ -1606,7 +2294,7 @@ type RevokeInvitationRequest struct {
 
 func (x *RevokeInvitationRequest) Reset() {
 	*x = RevokeInvitationRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +2306,7 @@ func (x *RevokeInvitationRequest) String() string {
 func (*RevokeInvitationRequest) ProtoMessage() {}
 
 func (x *RevokeInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[25]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +2319,7 @@ func (x *RevokeInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeInvitationRequest.ProtoReflect.Descriptor instead.
 func (*RevokeInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{25}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RevokeInvitationRequest) GetShopId() string {
@@ -1656,7 +2344,7 @@ type RevokeInvitationResponse struct {
 
 func (x *RevokeInvitationResponse) Reset() {
 	*x = RevokeInvitationResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +2356,7 @@ func (x *RevokeInvitationResponse) String() string {
 func (*RevokeInvitationResponse) ProtoMessage() {}
 
 func (x *RevokeInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[26]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +2369,7 @@ func (x *RevokeInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeInvitationResponse.ProtoReflect.Descriptor instead.
 func (*RevokeInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{26}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{37}
 }
 
 type ListMyInvitationsRequest struct {
@@ -1696,7 +2384,7 @@ type ListMyInvitationsRequest struct {
 
 func (x *ListMyInvitationsRequest) Reset() {
 	*x = ListMyInvitationsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2396,7 @@ func (x *ListMyInvitationsRequest) String() string {
 func (*ListMyInvitationsRequest) ProtoMessage() {}
 
 func (x *ListMyInvitationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[27]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2409,7 @@ func (x *ListMyInvitationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyInvitationsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyInvitationsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{27}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListMyInvitationsRequest) GetPageSize() int32 {
@@ -1749,7 +2437,7 @@ type ListMyInvitationsResponse struct {
 
 func (x *ListMyInvitationsResponse) Reset() {
 	*x = ListMyInvitationsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +2449,7 @@ func (x *ListMyInvitationsResponse) String() string {
 func (*ListMyInvitationsResponse) ProtoMessage() {}
 
 func (x *ListMyInvitationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[28]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +2462,7 @@ func (x *ListMyInvitationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyInvitationsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyInvitationsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{28}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListMyInvitationsResponse) GetInvitations() []*Invitation {
@@ -1801,7 +2489,7 @@ type AcceptInvitationRequest struct {
 
 func (x *AcceptInvitationRequest) Reset() {
 	*x = AcceptInvitationRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2501,7 @@ func (x *AcceptInvitationRequest) String() string {
 func (*AcceptInvitationRequest) ProtoMessage() {}
 
 func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[29]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2514,7 @@ func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationRequest.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{29}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AcceptInvitationRequest) GetId() string {
@@ -1845,7 +2533,7 @@ type AcceptInvitationResponse struct {
 
 func (x *AcceptInvitationResponse) Reset() {
 	*x = AcceptInvitationResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +2545,7 @@ func (x *AcceptInvitationResponse) String() string {
 func (*AcceptInvitationResponse) ProtoMessage() {}
 
 func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[30]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +2558,7 @@ func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationResponse.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{30}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AcceptInvitationResponse) GetMember() *Member {
@@ -1890,7 +2578,7 @@ type DeclineInvitationRequest struct {
 
 func (x *DeclineInvitationRequest) Reset() {
 	*x = DeclineInvitationRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2590,7 @@ func (x *DeclineInvitationRequest) String() string {
 func (*DeclineInvitationRequest) ProtoMessage() {}
 
 func (x *DeclineInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[31]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2603,7 @@ func (x *DeclineInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineInvitationRequest.ProtoReflect.Descriptor instead.
 func (*DeclineInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{31}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DeclineInvitationRequest) GetId() string {
@@ -1933,7 +2621,7 @@ type DeclineInvitationResponse struct {
 
 func (x *DeclineInvitationResponse) Reset() {
 	*x = DeclineInvitationResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2633,7 @@ func (x *DeclineInvitationResponse) String() string {
 func (*DeclineInvitationResponse) ProtoMessage() {}
 
 func (x *DeclineInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[32]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2646,7 @@ func (x *DeclineInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeclineInvitationResponse.ProtoReflect.Descriptor instead.
 func (*DeclineInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{32}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{43}
 }
 
 type GetShopForNoticeRequest struct {
@@ -1971,7 +2659,7 @@ type GetShopForNoticeRequest struct {
 
 func (x *GetShopForNoticeRequest) Reset() {
 	*x = GetShopForNoticeRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2671,7 @@ func (x *GetShopForNoticeRequest) String() string {
 func (*GetShopForNoticeRequest) ProtoMessage() {}
 
 func (x *GetShopForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[33]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2684,7 @@ func (x *GetShopForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetShopForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{33}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetShopForNoticeRequest) GetId() string {
@@ -2017,7 +2705,7 @@ type GetShopForNoticeResponse struct {
 
 func (x *GetShopForNoticeResponse) Reset() {
 	*x = GetShopForNoticeResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2717,7 @@ func (x *GetShopForNoticeResponse) String() string {
 func (*GetShopForNoticeResponse) ProtoMessage() {}
 
 func (x *GetShopForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[34]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2730,7 @@ func (x *GetShopForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetShopForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{34}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetShopForNoticeResponse) GetShop() *Shop {
@@ -2069,7 +2757,7 @@ type GetInvitationForNoticeRequest struct {
 
 func (x *GetInvitationForNoticeRequest) Reset() {
 	*x = GetInvitationForNoticeRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2769,7 @@ func (x *GetInvitationForNoticeRequest) String() string {
 func (*GetInvitationForNoticeRequest) ProtoMessage() {}
 
 func (x *GetInvitationForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[35]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2782,7 @@ func (x *GetInvitationForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitationForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetInvitationForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{35}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetInvitationForNoticeRequest) GetId() string {
@@ -2113,7 +2801,7 @@ type GetInvitationForNoticeResponse struct {
 
 func (x *GetInvitationForNoticeResponse) Reset() {
 	*x = GetInvitationForNoticeResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2813,7 @@ func (x *GetInvitationForNoticeResponse) String() string {
 func (*GetInvitationForNoticeResponse) ProtoMessage() {}
 
 func (x *GetInvitationForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[36]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2826,7 @@ func (x *GetInvitationForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInvitationForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetInvitationForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{36}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetInvitationForNoticeResponse) GetInvitation() *Invitation {
@@ -2158,7 +2846,7 @@ type SetShopStatusRequest struct {
 
 func (x *SetShopStatusRequest) Reset() {
 	*x = SetShopStatusRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2858,7 @@ func (x *SetShopStatusRequest) String() string {
 func (*SetShopStatusRequest) ProtoMessage() {}
 
 func (x *SetShopStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[37]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2871,7 @@ func (x *SetShopStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShopStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetShopStatusRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{37}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SetShopStatusRequest) GetId() string {
@@ -2209,7 +2897,7 @@ type SetShopStatusResponse struct {
 
 func (x *SetShopStatusResponse) Reset() {
 	*x = SetShopStatusResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2221,7 +2909,7 @@ func (x *SetShopStatusResponse) String() string {
 func (*SetShopStatusResponse) ProtoMessage() {}
 
 func (x *SetShopStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[38]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2234,7 +2922,7 @@ func (x *SetShopStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShopStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetShopStatusResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{38}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetShopStatusResponse) GetShop() *Shop {
@@ -2255,7 +2943,7 @@ type CheckMembershipRequest struct {
 
 func (x *CheckMembershipRequest) Reset() {
 	*x = CheckMembershipRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2955,7 @@ func (x *CheckMembershipRequest) String() string {
 func (*CheckMembershipRequest) ProtoMessage() {}
 
 func (x *CheckMembershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[39]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2968,7 @@ func (x *CheckMembershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMembershipRequest.ProtoReflect.Descriptor instead.
 func (*CheckMembershipRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{39}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CheckMembershipRequest) GetShopId() string {
@@ -2314,7 +3002,7 @@ type CheckMembershipResponse struct {
 
 func (x *CheckMembershipResponse) Reset() {
 	*x = CheckMembershipResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +3014,7 @@ func (x *CheckMembershipResponse) String() string {
 func (*CheckMembershipResponse) ProtoMessage() {}
 
 func (x *CheckMembershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[40]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +3027,7 @@ func (x *CheckMembershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMembershipResponse.ProtoReflect.Descriptor instead.
 func (*CheckMembershipResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{40}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CheckMembershipResponse) GetMember() bool {
@@ -2387,7 +3075,7 @@ type BatchGetShopsRequest struct {
 
 func (x *BatchGetShopsRequest) Reset() {
 	*x = BatchGetShopsRequest{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +3087,7 @@ func (x *BatchGetShopsRequest) String() string {
 func (*BatchGetShopsRequest) ProtoMessage() {}
 
 func (x *BatchGetShopsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[41]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +3100,7 @@ func (x *BatchGetShopsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetShopsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetShopsRequest) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{41}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BatchGetShopsRequest) GetIds() []string {
@@ -2438,7 +3126,7 @@ type BatchGetShopsResponse struct {
 
 func (x *BatchGetShopsResponse) Reset() {
 	*x = BatchGetShopsResponse{}
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +3138,7 @@ func (x *BatchGetShopsResponse) String() string {
 func (*BatchGetShopsResponse) ProtoMessage() {}
 
 func (x *BatchGetShopsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_shop_v1_shop_proto_msgTypes[42]
+	mi := &file_souk_shop_v1_shop_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +3151,7 @@ func (x *BatchGetShopsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetShopsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetShopsResponse) Descriptor() ([]byte, []int) {
-	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{42}
+	return file_souk_shop_v1_shop_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BatchGetShopsResponse) GetShops() []*Shop {
@@ -2512,7 +3200,58 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"created_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12D\n" +
-	"\vpermissions\x18\b \x03(\tB\"\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"\xe3\x04\n" +
+	"\vpermissions\x18\b \x03(\tB\"\xb2\xf4\x18\x1e[\"order.read\", \"order.fulfil\"]R\vpermissions\"\xf4\x05\n" +
+	"\x06APIKey\x128\n" +
+	"\x02id\x18\x01 \x01(\tB(\xb2\xf4\x18$key_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\x02id\x12\x17\n" +
+	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12!\n" +
+	"\x04name\x18\x03 \x01(\tB\r\xb2\xf4\x18\tWarehouseR\x04name\x12*\n" +
+	"\x06prefix\x18\x04 \x01(\tB\x12\xb2\xf4\x18\x0esouk_sk_q8Jr1kR\x06prefix\x129\n" +
+	"\x06scopes\x18\x05 \x03(\tB!\xb2\xf4\x18\x1d[\"order.read\", \"stock.write\"]R\x06scopes\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12C\n" +
+	"\x11allowed_addresses\x18\a \x03(\tB\x16\xb2\xf4\x18\x12[\"203.0.113.0/24\"]R\x10allowedAddresses\x12/\n" +
+	"\x0frate_per_minute\x18\b \x01(\x05B\a\xb2\xf4\x18\x03600R\rratePerMinute\x12G\n" +
+	"\n" +
+	"created_by\x18\t \x01(\tB(\xb2\xf4\x18$usr_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\tcreatedBy\x129\n" +
+	"\n" +
+	"created_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
+	"\flast_used_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12L\n" +
+	"\x14previous_valid_until\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x12previousValidUntil\x12L\n" +
+	"\x06secret\x18\r \x01(\tB4\x98\xf4\x18\x01\xb2\xf4\x18,souk_sk_q8Jr1kT0cVwYb5nX3mZs7dLhG2pRfA0f3kQxR\x06secret\"\xf0\x02\n" +
+	"\x13CreateAPIKeyRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12.\n" +
+	"\x04name\x18\x02 \x01(\tB\x1a\xbaH\x06r\x04\x10\x01\x18P\xa8\xf4\x18\x01\xb2\xf4\x18\tWarehouseR\x04name\x12C\n" +
+	"\x06scopes\x18\x03 \x03(\tB+\xbaH\a\x92\x01\x04\b\x01\x102\xb2\xf4\x18\x1d[\"order.read\", \"stock.write\"]R\x06scopes\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12K\n" +
+	"\x11allowed_addresses\x18\x05 \x03(\tB\x1e\xbaH\x05\x92\x01\x02\x10\x14\xb2\xf4\x18\x12[\"203.0.113.0/24\"]R\x10allowedAddresses\x12:\n" +
+	"\x0frate_per_minute\x18\x06 \x01(\x05B\x12\xbaH\b\x1a\x06\x18\xe0\xd4\x03(\x00\xb2\xf4\x18\x03600R\rratePerMinute\"E\n" +
+	"\x14CreateAPIKeyResponse\x12-\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.souk.shop.v1.APIKeyR\x06apiKey\"\x85\x01\n" +
+	"\x12ListAPIKeysRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"n\n" +
+	"\x13ListAPIKeysResponse\x12/\n" +
+	"\bapi_keys\x18\x01 \x03(\v2\x14.souk.shop.v1.APIKeyR\aapiKeys\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8f\x01\n" +
+	"\x13RotateAPIKeyRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12\x17\n" +
+	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12=\n" +
+	"\x0foverlap_seconds\x18\x03 \x01(\x05B\x14\xbaH\b\x1a\x06\x18\x80\xf5$(\x00\xb2\xf4\x18\x0586400R\x0eoverlapSeconds\"E\n" +
+	"\x14RotateAPIKeyResponse\x12-\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.souk.shop.v1.APIKeyR\x06apiKey\"P\n" +
+	"\x13DeleteAPIKeyRequest\x12 \n" +
+	"\ashop_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06shopId\x12\x17\n" +
+	"\x02id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x16\n" +
+	"\x14DeleteAPIKeyResponse\"4\n" +
+	"\x11FindAPIKeyRequest\x12\x1f\n" +
+	"\x04hash\x18\x01 \x01(\fB\v\xbaH\x04z\x02h \x98\xf4\x18\x01R\x04hash\"C\n" +
+	"\x12FindAPIKeyResponse\x12-\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.souk.shop.v1.APIKeyR\x06apiKey\"\xe3\x04\n" +
 	"\x11CreateShopRequest\x12\xa5\x01\n" +
 	"\x06handle\x18\x01 \x01(\tB\x8c\x01\xbaH(r&\x18P2\"^([a-z0-9]([a-z0-9-]*[a-z0-9])?)?$\xa2\xf4\x18Mlower-case letters and digits, with dashes between them, such as casa-cerrado\xb2\xf4\x18\fcasa-cerradoR\x06handle\x121\n" +
 	"\x04name\x18\x02 \x01(\tB\x1d\xbaH\x06r\x04\x10\x01\x18x\xa8\xf4\x18\x01\xb2\xf4\x18\fCasa CerradoR\x04name\x12R\n" +
@@ -2650,7 +3389,7 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xb1\x17\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\x9e\x1d\n" +
 	"\vShopService\x12\xb7\x01\n" +
 	"\n" +
 	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"f\xca\xf3\x18\x0e\b\x03\"\n" +
@@ -2681,7 +3420,15 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x10AcceptInvitation\x12%.souk.shop.v1.AcceptInvitationRequest\x1a&.souk.shop.v1.AcceptInvitationResponse\"H\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x06member\"\x1e/v1/me/invitations/{id}:accept\x90\x02\x02\x12\x99\x01\n" +
-	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\xa4\x01\n" +
+	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\xaf\x01\n" +
+	"\fCreateAPIKey\x12!.souk.shop.v1.CreateAPIKeyRequest\x1a\".souk.shop.v1.CreateAPIKeyResponse\"X\xca\xf3\x18\x11\b\x06\"\rapikey.manage\xe8\xf3\x18\xc9\x01\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\aapi_key\"\x1c/v1/shops/{shop_id}/api-keys\x12\x90\x01\n" +
+	"\vListAPIKeys\x12 .souk.shop.v1.ListAPIKeysRequest\x1a!.souk.shop.v1.ListAPIKeysResponse\"<\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/api-keys\x90\x02\x01\x12\xa8\x01\n" +
+	"\fRotateAPIKey\x12!.souk.shop.v1.RotateAPIKeyRequest\x1a\".souk.shop.v1.RotateAPIKeyResponse\"Q\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x026:\x01*b\aapi_key\"(/v1/shops/{shop_id}/api-keys/{id}:rotate\x12\x98\x01\n" +
+	"\fDeleteAPIKey\x12!.souk.shop.v1.DeleteAPIKeyRequest\x1a\".souk.shop.v1.DeleteAPIKeyResponse\"A\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x02#*!/v1/shops/{shop_id}/api-keys/{id}\x90\x02\x02\x12`\n" +
+	"\n" +
+	"FindAPIKey\x12\x1f.souk.shop.v1.FindAPIKeyRequest\x1a .souk.shop.v1.FindAPIKeyResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12\xa4\x01\n" +
 	"\rSetShopStatus\x12\".souk.shop.v1.SetShopStatusRequest\x1a#.souk.shop.v1.SetShopStatusResponse\"J\xca\xf3\x18\x11\b\x04\"\rshop.moderate\x82\xd3\xe4\x93\x02,:\x01*b\x04shop\"!/v1/operator/shops/{id}:setStatus\x90\x02\x02\x12\x94\x01\n" +
 	"\x0fCheckMembership\x12$.souk.shop.v1.CheckMembershipRequest\x1a%.souk.shop.v1.CheckMembershipResponse\"4\xca\xf3\x18-\b\x05\x1a\acomment\x1a\x05order\x1a\aproduct\x1a\avoucher\x1a\awebhook\x90\x02\x01\x12z\n" +
 	"\x10GetShopForNotice\x12%.souk.shop.v1.GetShopForNoticeRequest\x1a&.souk.shop.v1.GetShopForNoticeResponse\"\x17\xca\xf3\x18\x10\b\x05\x1a\fnotification\x90\x02\x01\x12\x8c\x01\n" +
@@ -2700,120 +3447,150 @@ func file_souk_shop_v1_shop_proto_rawDescGZIP() []byte {
 	return file_souk_shop_v1_shop_proto_rawDescData
 }
 
-var file_souk_shop_v1_shop_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_souk_shop_v1_shop_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_souk_shop_v1_shop_proto_goTypes = []any{
 	(*Shop)(nil),                           // 0: souk.shop.v1.Shop
 	(*Member)(nil),                         // 1: souk.shop.v1.Member
 	(*Invitation)(nil),                     // 2: souk.shop.v1.Invitation
-	(*CreateShopRequest)(nil),              // 3: souk.shop.v1.CreateShopRequest
-	(*CreateShopResponse)(nil),             // 4: souk.shop.v1.CreateShopResponse
-	(*UpdateShopRequest)(nil),              // 5: souk.shop.v1.UpdateShopRequest
-	(*UpdateShopResponse)(nil),             // 6: souk.shop.v1.UpdateShopResponse
-	(*GetShopRequest)(nil),                 // 7: souk.shop.v1.GetShopRequest
-	(*GetShopResponse)(nil),                // 8: souk.shop.v1.GetShopResponse
-	(*ListShopsRequest)(nil),               // 9: souk.shop.v1.ListShopsRequest
-	(*ListShopsResponse)(nil),              // 10: souk.shop.v1.ListShopsResponse
-	(*ListAllShopsRequest)(nil),            // 11: souk.shop.v1.ListAllShopsRequest
-	(*ListAllShopsResponse)(nil),           // 12: souk.shop.v1.ListAllShopsResponse
-	(*ListMyShopsRequest)(nil),             // 13: souk.shop.v1.ListMyShopsRequest
-	(*ListMyShopsResponse)(nil),            // 14: souk.shop.v1.ListMyShopsResponse
-	(*ListMembersRequest)(nil),             // 15: souk.shop.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),            // 16: souk.shop.v1.ListMembersResponse
-	(*AddMemberRequest)(nil),               // 17: souk.shop.v1.AddMemberRequest
-	(*AddMemberResponse)(nil),              // 18: souk.shop.v1.AddMemberResponse
-	(*RemoveMemberRequest)(nil),            // 19: souk.shop.v1.RemoveMemberRequest
-	(*RemoveMemberResponse)(nil),           // 20: souk.shop.v1.RemoveMemberResponse
-	(*InviteMemberRequest)(nil),            // 21: souk.shop.v1.InviteMemberRequest
-	(*InviteMemberResponse)(nil),           // 22: souk.shop.v1.InviteMemberResponse
-	(*ListInvitationsRequest)(nil),         // 23: souk.shop.v1.ListInvitationsRequest
-	(*ListInvitationsResponse)(nil),        // 24: souk.shop.v1.ListInvitationsResponse
-	(*RevokeInvitationRequest)(nil),        // 25: souk.shop.v1.RevokeInvitationRequest
-	(*RevokeInvitationResponse)(nil),       // 26: souk.shop.v1.RevokeInvitationResponse
-	(*ListMyInvitationsRequest)(nil),       // 27: souk.shop.v1.ListMyInvitationsRequest
-	(*ListMyInvitationsResponse)(nil),      // 28: souk.shop.v1.ListMyInvitationsResponse
-	(*AcceptInvitationRequest)(nil),        // 29: souk.shop.v1.AcceptInvitationRequest
-	(*AcceptInvitationResponse)(nil),       // 30: souk.shop.v1.AcceptInvitationResponse
-	(*DeclineInvitationRequest)(nil),       // 31: souk.shop.v1.DeclineInvitationRequest
-	(*DeclineInvitationResponse)(nil),      // 32: souk.shop.v1.DeclineInvitationResponse
-	(*GetShopForNoticeRequest)(nil),        // 33: souk.shop.v1.GetShopForNoticeRequest
-	(*GetShopForNoticeResponse)(nil),       // 34: souk.shop.v1.GetShopForNoticeResponse
-	(*GetInvitationForNoticeRequest)(nil),  // 35: souk.shop.v1.GetInvitationForNoticeRequest
-	(*GetInvitationForNoticeResponse)(nil), // 36: souk.shop.v1.GetInvitationForNoticeResponse
-	(*SetShopStatusRequest)(nil),           // 37: souk.shop.v1.SetShopStatusRequest
-	(*SetShopStatusResponse)(nil),          // 38: souk.shop.v1.SetShopStatusResponse
-	(*CheckMembershipRequest)(nil),         // 39: souk.shop.v1.CheckMembershipRequest
-	(*CheckMembershipResponse)(nil),        // 40: souk.shop.v1.CheckMembershipResponse
-	(*BatchGetShopsRequest)(nil),           // 41: souk.shop.v1.BatchGetShopsRequest
-	(*BatchGetShopsResponse)(nil),          // 42: souk.shop.v1.BatchGetShopsResponse
-	(*timestamppb.Timestamp)(nil),          // 43: google.protobuf.Timestamp
+	(*APIKey)(nil),                         // 3: souk.shop.v1.APIKey
+	(*CreateAPIKeyRequest)(nil),            // 4: souk.shop.v1.CreateAPIKeyRequest
+	(*CreateAPIKeyResponse)(nil),           // 5: souk.shop.v1.CreateAPIKeyResponse
+	(*ListAPIKeysRequest)(nil),             // 6: souk.shop.v1.ListAPIKeysRequest
+	(*ListAPIKeysResponse)(nil),            // 7: souk.shop.v1.ListAPIKeysResponse
+	(*RotateAPIKeyRequest)(nil),            // 8: souk.shop.v1.RotateAPIKeyRequest
+	(*RotateAPIKeyResponse)(nil),           // 9: souk.shop.v1.RotateAPIKeyResponse
+	(*DeleteAPIKeyRequest)(nil),            // 10: souk.shop.v1.DeleteAPIKeyRequest
+	(*DeleteAPIKeyResponse)(nil),           // 11: souk.shop.v1.DeleteAPIKeyResponse
+	(*FindAPIKeyRequest)(nil),              // 12: souk.shop.v1.FindAPIKeyRequest
+	(*FindAPIKeyResponse)(nil),             // 13: souk.shop.v1.FindAPIKeyResponse
+	(*CreateShopRequest)(nil),              // 14: souk.shop.v1.CreateShopRequest
+	(*CreateShopResponse)(nil),             // 15: souk.shop.v1.CreateShopResponse
+	(*UpdateShopRequest)(nil),              // 16: souk.shop.v1.UpdateShopRequest
+	(*UpdateShopResponse)(nil),             // 17: souk.shop.v1.UpdateShopResponse
+	(*GetShopRequest)(nil),                 // 18: souk.shop.v1.GetShopRequest
+	(*GetShopResponse)(nil),                // 19: souk.shop.v1.GetShopResponse
+	(*ListShopsRequest)(nil),               // 20: souk.shop.v1.ListShopsRequest
+	(*ListShopsResponse)(nil),              // 21: souk.shop.v1.ListShopsResponse
+	(*ListAllShopsRequest)(nil),            // 22: souk.shop.v1.ListAllShopsRequest
+	(*ListAllShopsResponse)(nil),           // 23: souk.shop.v1.ListAllShopsResponse
+	(*ListMyShopsRequest)(nil),             // 24: souk.shop.v1.ListMyShopsRequest
+	(*ListMyShopsResponse)(nil),            // 25: souk.shop.v1.ListMyShopsResponse
+	(*ListMembersRequest)(nil),             // 26: souk.shop.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),            // 27: souk.shop.v1.ListMembersResponse
+	(*AddMemberRequest)(nil),               // 28: souk.shop.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),              // 29: souk.shop.v1.AddMemberResponse
+	(*RemoveMemberRequest)(nil),            // 30: souk.shop.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),           // 31: souk.shop.v1.RemoveMemberResponse
+	(*InviteMemberRequest)(nil),            // 32: souk.shop.v1.InviteMemberRequest
+	(*InviteMemberResponse)(nil),           // 33: souk.shop.v1.InviteMemberResponse
+	(*ListInvitationsRequest)(nil),         // 34: souk.shop.v1.ListInvitationsRequest
+	(*ListInvitationsResponse)(nil),        // 35: souk.shop.v1.ListInvitationsResponse
+	(*RevokeInvitationRequest)(nil),        // 36: souk.shop.v1.RevokeInvitationRequest
+	(*RevokeInvitationResponse)(nil),       // 37: souk.shop.v1.RevokeInvitationResponse
+	(*ListMyInvitationsRequest)(nil),       // 38: souk.shop.v1.ListMyInvitationsRequest
+	(*ListMyInvitationsResponse)(nil),      // 39: souk.shop.v1.ListMyInvitationsResponse
+	(*AcceptInvitationRequest)(nil),        // 40: souk.shop.v1.AcceptInvitationRequest
+	(*AcceptInvitationResponse)(nil),       // 41: souk.shop.v1.AcceptInvitationResponse
+	(*DeclineInvitationRequest)(nil),       // 42: souk.shop.v1.DeclineInvitationRequest
+	(*DeclineInvitationResponse)(nil),      // 43: souk.shop.v1.DeclineInvitationResponse
+	(*GetShopForNoticeRequest)(nil),        // 44: souk.shop.v1.GetShopForNoticeRequest
+	(*GetShopForNoticeResponse)(nil),       // 45: souk.shop.v1.GetShopForNoticeResponse
+	(*GetInvitationForNoticeRequest)(nil),  // 46: souk.shop.v1.GetInvitationForNoticeRequest
+	(*GetInvitationForNoticeResponse)(nil), // 47: souk.shop.v1.GetInvitationForNoticeResponse
+	(*SetShopStatusRequest)(nil),           // 48: souk.shop.v1.SetShopStatusRequest
+	(*SetShopStatusResponse)(nil),          // 49: souk.shop.v1.SetShopStatusResponse
+	(*CheckMembershipRequest)(nil),         // 50: souk.shop.v1.CheckMembershipRequest
+	(*CheckMembershipResponse)(nil),        // 51: souk.shop.v1.CheckMembershipResponse
+	(*BatchGetShopsRequest)(nil),           // 52: souk.shop.v1.BatchGetShopsRequest
+	(*BatchGetShopsResponse)(nil),          // 53: souk.shop.v1.BatchGetShopsResponse
+	(*timestamppb.Timestamp)(nil),          // 54: google.protobuf.Timestamp
 }
 var file_souk_shop_v1_shop_proto_depIdxs = []int32{
-	43, // 0: souk.shop.v1.Shop.created_at:type_name -> google.protobuf.Timestamp
-	43, // 1: souk.shop.v1.Shop.updated_at:type_name -> google.protobuf.Timestamp
-	43, // 2: souk.shop.v1.Member.created_at:type_name -> google.protobuf.Timestamp
-	43, // 3: souk.shop.v1.Invitation.created_at:type_name -> google.protobuf.Timestamp
-	43, // 4: souk.shop.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 5: souk.shop.v1.CreateShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 6: souk.shop.v1.UpdateShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 7: souk.shop.v1.GetShopResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 8: souk.shop.v1.ListShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	0,  // 9: souk.shop.v1.ListAllShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	0,  // 10: souk.shop.v1.ListMyShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	1,  // 11: souk.shop.v1.ListMembersResponse.members:type_name -> souk.shop.v1.Member
-	1,  // 12: souk.shop.v1.AddMemberResponse.member:type_name -> souk.shop.v1.Member
-	2,  // 13: souk.shop.v1.InviteMemberResponse.invitation:type_name -> souk.shop.v1.Invitation
-	2,  // 14: souk.shop.v1.ListInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
-	2,  // 15: souk.shop.v1.ListMyInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
-	1,  // 16: souk.shop.v1.AcceptInvitationResponse.member:type_name -> souk.shop.v1.Member
-	0,  // 17: souk.shop.v1.GetShopForNoticeResponse.shop:type_name -> souk.shop.v1.Shop
-	2,  // 18: souk.shop.v1.GetInvitationForNoticeResponse.invitation:type_name -> souk.shop.v1.Invitation
-	0,  // 19: souk.shop.v1.SetShopStatusResponse.shop:type_name -> souk.shop.v1.Shop
-	0,  // 20: souk.shop.v1.BatchGetShopsResponse.shops:type_name -> souk.shop.v1.Shop
-	3,  // 21: souk.shop.v1.ShopService.CreateShop:input_type -> souk.shop.v1.CreateShopRequest
-	5,  // 22: souk.shop.v1.ShopService.UpdateShop:input_type -> souk.shop.v1.UpdateShopRequest
-	7,  // 23: souk.shop.v1.ShopService.GetShop:input_type -> souk.shop.v1.GetShopRequest
-	9,  // 24: souk.shop.v1.ShopService.ListShops:input_type -> souk.shop.v1.ListShopsRequest
-	11, // 25: souk.shop.v1.ShopService.ListAllShops:input_type -> souk.shop.v1.ListAllShopsRequest
-	13, // 26: souk.shop.v1.ShopService.ListMyShops:input_type -> souk.shop.v1.ListMyShopsRequest
-	15, // 27: souk.shop.v1.ShopService.ListMembers:input_type -> souk.shop.v1.ListMembersRequest
-	17, // 28: souk.shop.v1.ShopService.AddMember:input_type -> souk.shop.v1.AddMemberRequest
-	19, // 29: souk.shop.v1.ShopService.RemoveMember:input_type -> souk.shop.v1.RemoveMemberRequest
-	21, // 30: souk.shop.v1.ShopService.InviteMember:input_type -> souk.shop.v1.InviteMemberRequest
-	23, // 31: souk.shop.v1.ShopService.ListInvitations:input_type -> souk.shop.v1.ListInvitationsRequest
-	25, // 32: souk.shop.v1.ShopService.RevokeInvitation:input_type -> souk.shop.v1.RevokeInvitationRequest
-	27, // 33: souk.shop.v1.ShopService.ListMyInvitations:input_type -> souk.shop.v1.ListMyInvitationsRequest
-	29, // 34: souk.shop.v1.ShopService.AcceptInvitation:input_type -> souk.shop.v1.AcceptInvitationRequest
-	31, // 35: souk.shop.v1.ShopService.DeclineInvitation:input_type -> souk.shop.v1.DeclineInvitationRequest
-	37, // 36: souk.shop.v1.ShopService.SetShopStatus:input_type -> souk.shop.v1.SetShopStatusRequest
-	39, // 37: souk.shop.v1.ShopService.CheckMembership:input_type -> souk.shop.v1.CheckMembershipRequest
-	33, // 38: souk.shop.v1.ShopService.GetShopForNotice:input_type -> souk.shop.v1.GetShopForNoticeRequest
-	35, // 39: souk.shop.v1.ShopService.GetInvitationForNotice:input_type -> souk.shop.v1.GetInvitationForNoticeRequest
-	41, // 40: souk.shop.v1.ShopService.BatchGetShops:input_type -> souk.shop.v1.BatchGetShopsRequest
-	4,  // 41: souk.shop.v1.ShopService.CreateShop:output_type -> souk.shop.v1.CreateShopResponse
-	6,  // 42: souk.shop.v1.ShopService.UpdateShop:output_type -> souk.shop.v1.UpdateShopResponse
-	8,  // 43: souk.shop.v1.ShopService.GetShop:output_type -> souk.shop.v1.GetShopResponse
-	10, // 44: souk.shop.v1.ShopService.ListShops:output_type -> souk.shop.v1.ListShopsResponse
-	12, // 45: souk.shop.v1.ShopService.ListAllShops:output_type -> souk.shop.v1.ListAllShopsResponse
-	14, // 46: souk.shop.v1.ShopService.ListMyShops:output_type -> souk.shop.v1.ListMyShopsResponse
-	16, // 47: souk.shop.v1.ShopService.ListMembers:output_type -> souk.shop.v1.ListMembersResponse
-	18, // 48: souk.shop.v1.ShopService.AddMember:output_type -> souk.shop.v1.AddMemberResponse
-	20, // 49: souk.shop.v1.ShopService.RemoveMember:output_type -> souk.shop.v1.RemoveMemberResponse
-	22, // 50: souk.shop.v1.ShopService.InviteMember:output_type -> souk.shop.v1.InviteMemberResponse
-	24, // 51: souk.shop.v1.ShopService.ListInvitations:output_type -> souk.shop.v1.ListInvitationsResponse
-	26, // 52: souk.shop.v1.ShopService.RevokeInvitation:output_type -> souk.shop.v1.RevokeInvitationResponse
-	28, // 53: souk.shop.v1.ShopService.ListMyInvitations:output_type -> souk.shop.v1.ListMyInvitationsResponse
-	30, // 54: souk.shop.v1.ShopService.AcceptInvitation:output_type -> souk.shop.v1.AcceptInvitationResponse
-	32, // 55: souk.shop.v1.ShopService.DeclineInvitation:output_type -> souk.shop.v1.DeclineInvitationResponse
-	38, // 56: souk.shop.v1.ShopService.SetShopStatus:output_type -> souk.shop.v1.SetShopStatusResponse
-	40, // 57: souk.shop.v1.ShopService.CheckMembership:output_type -> souk.shop.v1.CheckMembershipResponse
-	34, // 58: souk.shop.v1.ShopService.GetShopForNotice:output_type -> souk.shop.v1.GetShopForNoticeResponse
-	36, // 59: souk.shop.v1.ShopService.GetInvitationForNotice:output_type -> souk.shop.v1.GetInvitationForNoticeResponse
-	42, // 60: souk.shop.v1.ShopService.BatchGetShops:output_type -> souk.shop.v1.BatchGetShopsResponse
-	41, // [41:61] is the sub-list for method output_type
-	21, // [21:41] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	54, // 0: souk.shop.v1.Shop.created_at:type_name -> google.protobuf.Timestamp
+	54, // 1: souk.shop.v1.Shop.updated_at:type_name -> google.protobuf.Timestamp
+	54, // 2: souk.shop.v1.Member.created_at:type_name -> google.protobuf.Timestamp
+	54, // 3: souk.shop.v1.Invitation.created_at:type_name -> google.protobuf.Timestamp
+	54, // 4: souk.shop.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 5: souk.shop.v1.APIKey.expires_at:type_name -> google.protobuf.Timestamp
+	54, // 6: souk.shop.v1.APIKey.created_at:type_name -> google.protobuf.Timestamp
+	54, // 7: souk.shop.v1.APIKey.last_used_at:type_name -> google.protobuf.Timestamp
+	54, // 8: souk.shop.v1.APIKey.previous_valid_until:type_name -> google.protobuf.Timestamp
+	54, // 9: souk.shop.v1.CreateAPIKeyRequest.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 10: souk.shop.v1.CreateAPIKeyResponse.api_key:type_name -> souk.shop.v1.APIKey
+	3,  // 11: souk.shop.v1.ListAPIKeysResponse.api_keys:type_name -> souk.shop.v1.APIKey
+	3,  // 12: souk.shop.v1.RotateAPIKeyResponse.api_key:type_name -> souk.shop.v1.APIKey
+	3,  // 13: souk.shop.v1.FindAPIKeyResponse.api_key:type_name -> souk.shop.v1.APIKey
+	0,  // 14: souk.shop.v1.CreateShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 15: souk.shop.v1.UpdateShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 16: souk.shop.v1.GetShopResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 17: souk.shop.v1.ListShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	0,  // 18: souk.shop.v1.ListAllShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	0,  // 19: souk.shop.v1.ListMyShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	1,  // 20: souk.shop.v1.ListMembersResponse.members:type_name -> souk.shop.v1.Member
+	1,  // 21: souk.shop.v1.AddMemberResponse.member:type_name -> souk.shop.v1.Member
+	2,  // 22: souk.shop.v1.InviteMemberResponse.invitation:type_name -> souk.shop.v1.Invitation
+	2,  // 23: souk.shop.v1.ListInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
+	2,  // 24: souk.shop.v1.ListMyInvitationsResponse.invitations:type_name -> souk.shop.v1.Invitation
+	1,  // 25: souk.shop.v1.AcceptInvitationResponse.member:type_name -> souk.shop.v1.Member
+	0,  // 26: souk.shop.v1.GetShopForNoticeResponse.shop:type_name -> souk.shop.v1.Shop
+	2,  // 27: souk.shop.v1.GetInvitationForNoticeResponse.invitation:type_name -> souk.shop.v1.Invitation
+	0,  // 28: souk.shop.v1.SetShopStatusResponse.shop:type_name -> souk.shop.v1.Shop
+	0,  // 29: souk.shop.v1.BatchGetShopsResponse.shops:type_name -> souk.shop.v1.Shop
+	14, // 30: souk.shop.v1.ShopService.CreateShop:input_type -> souk.shop.v1.CreateShopRequest
+	16, // 31: souk.shop.v1.ShopService.UpdateShop:input_type -> souk.shop.v1.UpdateShopRequest
+	18, // 32: souk.shop.v1.ShopService.GetShop:input_type -> souk.shop.v1.GetShopRequest
+	20, // 33: souk.shop.v1.ShopService.ListShops:input_type -> souk.shop.v1.ListShopsRequest
+	22, // 34: souk.shop.v1.ShopService.ListAllShops:input_type -> souk.shop.v1.ListAllShopsRequest
+	24, // 35: souk.shop.v1.ShopService.ListMyShops:input_type -> souk.shop.v1.ListMyShopsRequest
+	26, // 36: souk.shop.v1.ShopService.ListMembers:input_type -> souk.shop.v1.ListMembersRequest
+	28, // 37: souk.shop.v1.ShopService.AddMember:input_type -> souk.shop.v1.AddMemberRequest
+	30, // 38: souk.shop.v1.ShopService.RemoveMember:input_type -> souk.shop.v1.RemoveMemberRequest
+	32, // 39: souk.shop.v1.ShopService.InviteMember:input_type -> souk.shop.v1.InviteMemberRequest
+	34, // 40: souk.shop.v1.ShopService.ListInvitations:input_type -> souk.shop.v1.ListInvitationsRequest
+	36, // 41: souk.shop.v1.ShopService.RevokeInvitation:input_type -> souk.shop.v1.RevokeInvitationRequest
+	38, // 42: souk.shop.v1.ShopService.ListMyInvitations:input_type -> souk.shop.v1.ListMyInvitationsRequest
+	40, // 43: souk.shop.v1.ShopService.AcceptInvitation:input_type -> souk.shop.v1.AcceptInvitationRequest
+	42, // 44: souk.shop.v1.ShopService.DeclineInvitation:input_type -> souk.shop.v1.DeclineInvitationRequest
+	4,  // 45: souk.shop.v1.ShopService.CreateAPIKey:input_type -> souk.shop.v1.CreateAPIKeyRequest
+	6,  // 46: souk.shop.v1.ShopService.ListAPIKeys:input_type -> souk.shop.v1.ListAPIKeysRequest
+	8,  // 47: souk.shop.v1.ShopService.RotateAPIKey:input_type -> souk.shop.v1.RotateAPIKeyRequest
+	10, // 48: souk.shop.v1.ShopService.DeleteAPIKey:input_type -> souk.shop.v1.DeleteAPIKeyRequest
+	12, // 49: souk.shop.v1.ShopService.FindAPIKey:input_type -> souk.shop.v1.FindAPIKeyRequest
+	48, // 50: souk.shop.v1.ShopService.SetShopStatus:input_type -> souk.shop.v1.SetShopStatusRequest
+	50, // 51: souk.shop.v1.ShopService.CheckMembership:input_type -> souk.shop.v1.CheckMembershipRequest
+	44, // 52: souk.shop.v1.ShopService.GetShopForNotice:input_type -> souk.shop.v1.GetShopForNoticeRequest
+	46, // 53: souk.shop.v1.ShopService.GetInvitationForNotice:input_type -> souk.shop.v1.GetInvitationForNoticeRequest
+	52, // 54: souk.shop.v1.ShopService.BatchGetShops:input_type -> souk.shop.v1.BatchGetShopsRequest
+	15, // 55: souk.shop.v1.ShopService.CreateShop:output_type -> souk.shop.v1.CreateShopResponse
+	17, // 56: souk.shop.v1.ShopService.UpdateShop:output_type -> souk.shop.v1.UpdateShopResponse
+	19, // 57: souk.shop.v1.ShopService.GetShop:output_type -> souk.shop.v1.GetShopResponse
+	21, // 58: souk.shop.v1.ShopService.ListShops:output_type -> souk.shop.v1.ListShopsResponse
+	23, // 59: souk.shop.v1.ShopService.ListAllShops:output_type -> souk.shop.v1.ListAllShopsResponse
+	25, // 60: souk.shop.v1.ShopService.ListMyShops:output_type -> souk.shop.v1.ListMyShopsResponse
+	27, // 61: souk.shop.v1.ShopService.ListMembers:output_type -> souk.shop.v1.ListMembersResponse
+	29, // 62: souk.shop.v1.ShopService.AddMember:output_type -> souk.shop.v1.AddMemberResponse
+	31, // 63: souk.shop.v1.ShopService.RemoveMember:output_type -> souk.shop.v1.RemoveMemberResponse
+	33, // 64: souk.shop.v1.ShopService.InviteMember:output_type -> souk.shop.v1.InviteMemberResponse
+	35, // 65: souk.shop.v1.ShopService.ListInvitations:output_type -> souk.shop.v1.ListInvitationsResponse
+	37, // 66: souk.shop.v1.ShopService.RevokeInvitation:output_type -> souk.shop.v1.RevokeInvitationResponse
+	39, // 67: souk.shop.v1.ShopService.ListMyInvitations:output_type -> souk.shop.v1.ListMyInvitationsResponse
+	41, // 68: souk.shop.v1.ShopService.AcceptInvitation:output_type -> souk.shop.v1.AcceptInvitationResponse
+	43, // 69: souk.shop.v1.ShopService.DeclineInvitation:output_type -> souk.shop.v1.DeclineInvitationResponse
+	5,  // 70: souk.shop.v1.ShopService.CreateAPIKey:output_type -> souk.shop.v1.CreateAPIKeyResponse
+	7,  // 71: souk.shop.v1.ShopService.ListAPIKeys:output_type -> souk.shop.v1.ListAPIKeysResponse
+	9,  // 72: souk.shop.v1.ShopService.RotateAPIKey:output_type -> souk.shop.v1.RotateAPIKeyResponse
+	11, // 73: souk.shop.v1.ShopService.DeleteAPIKey:output_type -> souk.shop.v1.DeleteAPIKeyResponse
+	13, // 74: souk.shop.v1.ShopService.FindAPIKey:output_type -> souk.shop.v1.FindAPIKeyResponse
+	49, // 75: souk.shop.v1.ShopService.SetShopStatus:output_type -> souk.shop.v1.SetShopStatusResponse
+	51, // 76: souk.shop.v1.ShopService.CheckMembership:output_type -> souk.shop.v1.CheckMembershipResponse
+	45, // 77: souk.shop.v1.ShopService.GetShopForNotice:output_type -> souk.shop.v1.GetShopForNoticeResponse
+	47, // 78: souk.shop.v1.ShopService.GetInvitationForNotice:output_type -> souk.shop.v1.GetInvitationForNoticeResponse
+	53, // 79: souk.shop.v1.ShopService.BatchGetShops:output_type -> souk.shop.v1.BatchGetShopsResponse
+	55, // [55:80] is the sub-list for method output_type
+	30, // [30:55] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_souk_shop_v1_shop_proto_init() }
@@ -2821,14 +3598,14 @@ func file_souk_shop_v1_shop_proto_init() {
 	if File_souk_shop_v1_shop_proto != nil {
 		return
 	}
-	file_souk_shop_v1_shop_proto_msgTypes[5].OneofWrappers = []any{}
+	file_souk_shop_v1_shop_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_shop_v1_shop_proto_rawDesc), len(file_souk_shop_v1_shop_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,6 +36,11 @@ const (
 	ShopService_ListMyInvitations_FullMethodName      = "/souk.shop.v1.ShopService/ListMyInvitations"
 	ShopService_AcceptInvitation_FullMethodName       = "/souk.shop.v1.ShopService/AcceptInvitation"
 	ShopService_DeclineInvitation_FullMethodName      = "/souk.shop.v1.ShopService/DeclineInvitation"
+	ShopService_CreateAPIKey_FullMethodName           = "/souk.shop.v1.ShopService/CreateAPIKey"
+	ShopService_ListAPIKeys_FullMethodName            = "/souk.shop.v1.ShopService/ListAPIKeys"
+	ShopService_RotateAPIKey_FullMethodName           = "/souk.shop.v1.ShopService/RotateAPIKey"
+	ShopService_DeleteAPIKey_FullMethodName           = "/souk.shop.v1.ShopService/DeleteAPIKey"
+	ShopService_FindAPIKey_FullMethodName             = "/souk.shop.v1.ShopService/FindAPIKey"
 	ShopService_SetShopStatus_FullMethodName          = "/souk.shop.v1.ShopService/SetShopStatus"
 	ShopService_CheckMembership_FullMethodName        = "/souk.shop.v1.ShopService/CheckMembership"
 	ShopService_GetShopForNotice_FullMethodName       = "/souk.shop.v1.ShopService/GetShopForNotice"
@@ -83,6 +88,21 @@ type ShopServiceClient interface {
 	AcceptInvitation(ctx context.Context, in *AcceptInvitationRequest, opts ...grpc.CallOption) (*AcceptInvitationResponse, error)
 	// DeclineInvitation ends an invitation to the caller's verified e-mail address.
 	DeclineInvitation(ctx context.Context, in *DeclineInvitationRequest, opts ...grpc.CallOption) (*DeclineInvitationResponse, error)
+	// CreateAPIKey creates an API key, with which a system of the shop calls souk.
+	//
+	// Only this answer, and that of RotateAPIKey, shows the secret. Only an owner of the shop creates keys, and at most
+	// shop.max_api_keys of them. A key can do what its scopes name, and no more than the owner who created it: it stops
+	// when that person leaves the shop.
+	CreateAPIKey(ctx context.Context, in *CreateAPIKeyRequest, opts ...grpc.CallOption) (*CreateAPIKeyResponse, error)
+	// ListAPIKeys lists a shop's API keys, newest first, also those that have expired.
+	ListAPIKeys(ctx context.Context, in *ListAPIKeysRequest, opts ...grpc.CallOption) (*ListAPIKeysResponse, error)
+	// RotateAPIKey gives an API key a new secret, and shows it. The last one is valid for the time of the overlap; one that
+	// was rotated out before stops at once. Only an owner of the shop rotates keys, and then counts as the key's creator.
+	RotateAPIKey(ctx context.Context, in *RotateAPIKeyRequest, opts ...grpc.CallOption) (*RotateAPIKeyResponse, error)
+	// DeleteAPIKey deletes an API key. It stops within a second.
+	DeleteAPIKey(ctx context.Context, in *DeleteAPIKeyRequest, opts ...grpc.CallOption) (*DeleteAPIKeyResponse, error)
+	// FindAPIKey finds the API key that a secret belongs to, if it may be used now, and notes that it is used.
+	FindAPIKey(ctx context.Context, in *FindAPIKeyRequest, opts ...grpc.CallOption) (*FindAPIKeyResponse, error)
 	// SetShopStatus verifies or suspends a shop.
 	SetShopStatus(ctx context.Context, in *SetShopStatusRequest, opts ...grpc.CallOption) (*SetShopStatusResponse, error)
 	// CheckMembership tells whether a user is a member of a shop.
@@ -253,6 +273,56 @@ func (c *shopServiceClient) DeclineInvitation(ctx context.Context, in *DeclineIn
 	return out, nil
 }
 
+func (c *shopServiceClient) CreateAPIKey(ctx context.Context, in *CreateAPIKeyRequest, opts ...grpc.CallOption) (*CreateAPIKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateAPIKeyResponse)
+	err := c.cc.Invoke(ctx, ShopService_CreateAPIKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) ListAPIKeys(ctx context.Context, in *ListAPIKeysRequest, opts ...grpc.CallOption) (*ListAPIKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAPIKeysResponse)
+	err := c.cc.Invoke(ctx, ShopService_ListAPIKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) RotateAPIKey(ctx context.Context, in *RotateAPIKeyRequest, opts ...grpc.CallOption) (*RotateAPIKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateAPIKeyResponse)
+	err := c.cc.Invoke(ctx, ShopService_RotateAPIKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) DeleteAPIKey(ctx context.Context, in *DeleteAPIKeyRequest, opts ...grpc.CallOption) (*DeleteAPIKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAPIKeyResponse)
+	err := c.cc.Invoke(ctx, ShopService_DeleteAPIKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *shopServiceClient) FindAPIKey(ctx context.Context, in *FindAPIKeyRequest, opts ...grpc.CallOption) (*FindAPIKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindAPIKeyResponse)
+	err := c.cc.Invoke(ctx, ShopService_FindAPIKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *shopServiceClient) SetShopStatus(ctx context.Context, in *SetShopStatusRequest, opts ...grpc.CallOption) (*SetShopStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetShopStatusResponse)
@@ -343,6 +413,21 @@ type ShopServiceServer interface {
 	AcceptInvitation(context.Context, *AcceptInvitationRequest) (*AcceptInvitationResponse, error)
 	// DeclineInvitation ends an invitation to the caller's verified e-mail address.
 	DeclineInvitation(context.Context, *DeclineInvitationRequest) (*DeclineInvitationResponse, error)
+	// CreateAPIKey creates an API key, with which a system of the shop calls souk.
+	//
+	// Only this answer, and that of RotateAPIKey, shows the secret. Only an owner of the shop creates keys, and at most
+	// shop.max_api_keys of them. A key can do what its scopes name, and no more than the owner who created it: it stops
+	// when that person leaves the shop.
+	CreateAPIKey(context.Context, *CreateAPIKeyRequest) (*CreateAPIKeyResponse, error)
+	// ListAPIKeys lists a shop's API keys, newest first, also those that have expired.
+	ListAPIKeys(context.Context, *ListAPIKeysRequest) (*ListAPIKeysResponse, error)
+	// RotateAPIKey gives an API key a new secret, and shows it. The last one is valid for the time of the overlap; one that
+	// was rotated out before stops at once. Only an owner of the shop rotates keys, and then counts as the key's creator.
+	RotateAPIKey(context.Context, *RotateAPIKeyRequest) (*RotateAPIKeyResponse, error)
+	// DeleteAPIKey deletes an API key. It stops within a second.
+	DeleteAPIKey(context.Context, *DeleteAPIKeyRequest) (*DeleteAPIKeyResponse, error)
+	// FindAPIKey finds the API key that a secret belongs to, if it may be used now, and notes that it is used.
+	FindAPIKey(context.Context, *FindAPIKeyRequest) (*FindAPIKeyResponse, error)
 	// SetShopStatus verifies or suspends a shop.
 	SetShopStatus(context.Context, *SetShopStatusRequest) (*SetShopStatusResponse, error)
 	// CheckMembership tells whether a user is a member of a shop.
@@ -407,6 +492,21 @@ func (UnimplementedShopServiceServer) AcceptInvitation(context.Context, *AcceptI
 }
 func (UnimplementedShopServiceServer) DeclineInvitation(context.Context, *DeclineInvitationRequest) (*DeclineInvitationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeclineInvitation not implemented")
+}
+func (UnimplementedShopServiceServer) CreateAPIKey(context.Context, *CreateAPIKeyRequest) (*CreateAPIKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateAPIKey not implemented")
+}
+func (UnimplementedShopServiceServer) ListAPIKeys(context.Context, *ListAPIKeysRequest) (*ListAPIKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAPIKeys not implemented")
+}
+func (UnimplementedShopServiceServer) RotateAPIKey(context.Context, *RotateAPIKeyRequest) (*RotateAPIKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateAPIKey not implemented")
+}
+func (UnimplementedShopServiceServer) DeleteAPIKey(context.Context, *DeleteAPIKeyRequest) (*DeleteAPIKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteAPIKey not implemented")
+}
+func (UnimplementedShopServiceServer) FindAPIKey(context.Context, *FindAPIKeyRequest) (*FindAPIKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindAPIKey not implemented")
 }
 func (UnimplementedShopServiceServer) SetShopStatus(context.Context, *SetShopStatusRequest) (*SetShopStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetShopStatus not implemented")
@@ -714,6 +814,96 @@ func _ShopService_DeclineInvitation_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ShopService_CreateAPIKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateAPIKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).CreateAPIKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_CreateAPIKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).CreateAPIKey(ctx, req.(*CreateAPIKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_ListAPIKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAPIKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).ListAPIKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_ListAPIKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).ListAPIKeys(ctx, req.(*ListAPIKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_RotateAPIKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateAPIKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).RotateAPIKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_RotateAPIKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).RotateAPIKey(ctx, req.(*RotateAPIKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_DeleteAPIKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAPIKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).DeleteAPIKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_DeleteAPIKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).DeleteAPIKey(ctx, req.(*DeleteAPIKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ShopService_FindAPIKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindAPIKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ShopServiceServer).FindAPIKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ShopService_FindAPIKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ShopServiceServer).FindAPIKey(ctx, req.(*FindAPIKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ShopService_SetShopStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetShopStatusRequest)
 	if err := dec(in); err != nil {
@@ -870,6 +1060,26 @@ var ShopService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeclineInvitation",
 			Handler:    _ShopService_DeclineInvitation_Handler,
+		},
+		{
+			MethodName: "CreateAPIKey",
+			Handler:    _ShopService_CreateAPIKey_Handler,
+		},
+		{
+			MethodName: "ListAPIKeys",
+			Handler:    _ShopService_ListAPIKeys_Handler,
+		},
+		{
+			MethodName: "RotateAPIKey",
+			Handler:    _ShopService_RotateAPIKey_Handler,
+		},
+		{
+			MethodName: "DeleteAPIKey",
+			Handler:    _ShopService_DeleteAPIKey_Handler,
+		},
+		{
+			MethodName: "FindAPIKey",
+			Handler:    _ShopService_FindAPIKey_Handler,
 		},
 		{
 			MethodName: "SetShopStatus",

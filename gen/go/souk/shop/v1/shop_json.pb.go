@@ -151,6 +151,270 @@ func (x *Invitation) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *APIKey) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(APIKey)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"name":`...)
+	if b = jsonpb.AppendString(b, x.Name); b == nil {
+		return nil
+	}
+	b = append(b, `,"prefix":`...)
+	if b = jsonpb.AppendString(b, x.Prefix); b == nil {
+		return nil
+	}
+	b = append(b, `,"scopes":[`...)
+	for i, v := range x.Scopes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, ']')
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"allowedAddresses":[`...)
+	for i, v := range x.AllowedAddresses {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"ratePerMinute":`...)
+	b = jsonpb.AppendInt32(b, x.RatePerMinute)
+	b = append(b, `,"createdBy":`...)
+	if b = jsonpb.AppendString(b, x.CreatedBy); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	if x.LastUsedAt != nil {
+		b = append(b, `,"lastUsedAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.LastUsedAt); b == nil {
+			return nil
+		}
+	}
+	if x.PreviousValidUntil != nil {
+		b = append(b, `,"previousValidUntil":`...)
+		if b = jsonpb.AppendTimestamp(b, x.PreviousValidUntil); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"secret":`...)
+	if b = jsonpb.AppendString(b, x.Secret); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CreateAPIKeyRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CreateAPIKeyRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"name":`...)
+	if b = jsonpb.AppendString(b, x.Name); b == nil {
+		return nil
+	}
+	b = append(b, `,"scopes":[`...)
+	for i, v := range x.Scopes {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, ']')
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"allowedAddresses":[`...)
+	for i, v := range x.AllowedAddresses {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"ratePerMinute":`...)
+	b = jsonpb.AppendInt32(b, x.RatePerMinute)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *CreateAPIKeyResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(CreateAPIKeyResponse)
+	}
+	b = append(b, '{')
+	if x.ApiKey != nil {
+		b = append(b, `"apiKey":`...)
+		if b = x.ApiKey.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListAPIKeysRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListAPIKeysRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"pageSize":`...)
+	b = jsonpb.AppendInt32(b, x.PageSize)
+	b = append(b, `,"pageToken":`...)
+	if b = jsonpb.AppendString(b, x.PageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListAPIKeysResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListAPIKeysResponse)
+	}
+	b = append(b, `{"apiKeys":[`...)
+	for i, v := range x.ApiKeys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `],"nextPageToken":`...)
+	if b = jsonpb.AppendString(b, x.NextPageToken); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RotateAPIKeyRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RotateAPIKeyRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"overlapSeconds":`...)
+	b = jsonpb.AppendInt32(b, x.OverlapSeconds)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RotateAPIKeyResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RotateAPIKeyResponse)
+	}
+	b = append(b, '{')
+	if x.ApiKey != nil {
+		b = append(b, `"apiKey":`...)
+		if b = x.ApiKey.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeleteAPIKeyRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(DeleteAPIKeyRequest)
+	}
+	b = append(b, `{"shopId":`...)
+	if b = jsonpb.AppendString(b, x.ShopId); b == nil {
+		return nil
+	}
+	b = append(b, `,"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *DeleteAPIKeyResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *FindAPIKeyRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(FindAPIKeyRequest)
+	}
+	b = append(b, `{"hash":`...)
+	b = jsonpb.AppendBytes(b, x.Hash)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *FindAPIKeyResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(FindAPIKeyResponse)
+	}
+	b = append(b, '{')
+	if x.ApiKey != nil {
+		b = append(b, `"apiKey":`...)
+		if b = x.ApiKey.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *CreateShopRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(CreateShopRequest)
