@@ -71,8 +71,15 @@ format: ## format hand-written Go: gofmt, and lines of at most 120 columns
 lint: ## formatting, vet, import rules, contracts
 	@tools/lint.sh
 
-vuln: ## known vulnerabilities in what souk calls (a minute and a half)
+vuln: ## known vulnerabilities in what souk calls
 	@go run ./tools/vuln
+
+licences: ## whether the licences of all modules and npm packages are allowed
+	@go run ./tools/licences
+
+sbom: ## write bin/souk.cdx.json, the modules of bin/souk with their licences (CycloneDX)
+	@mkdir -p bin
+	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -output bin/souk.cdx.json -main cmd/souk .
 
 api: ## check the OpenAPI document, and that the TypeScript client fits it (needs Node.js 20.19 or newer)
 	@tools/deps.sh npm
@@ -101,4 +108,4 @@ profile: deps build ## measure, and keep the profiles that the compiler optimize
 # Tests are built without the profile: with it, everything would be compiled a second time for them.
 test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos lint client-test: export GOFLAGS += -pgo=off
 
-.PHONY: help deps deps-test build run test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos generate sqlc format lint api client client-test bench load profile
+.PHONY: help licences sbom vuln deps deps-test build run test race cover ferretdb pooled drill infra-check infra-ci ops-check chaos generate sqlc format lint api client client-test bench load profile

@@ -6,8 +6,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"souk/apps/audit/internal/trail"
 	"souk/pkg/audit"
 )
@@ -17,14 +15,14 @@ import (
 //
 // Errors: [audit.ErrAltered], unavailable.
 func Verify(
-	ctx context.Context, pool *pgxpool.Pool, key ed25519.PublicKey, kept []audit.Checkpoint,
+	ctx context.Context, pool trail.DB, key ed25519.PublicKey, kept []audit.Checkpoint,
 ) (audit.Position, error) {
 	return trail.NewStore(pool).Check(ctx, key, kept)
 }
 
 // Entries returns the entries behind a number that were made from one time on and before another, the oldest first. It
 // ends with the first error.
-func Entries(ctx context.Context, pool *pgxpool.Pool, after int64, from, to time.Time) iter.Seq2[audit.Entry, error] {
+func Entries(ctx context.Context, pool trail.DB, after int64, from, to time.Time) iter.Seq2[audit.Entry, error] {
 	const page = 500
 	store := trail.NewStore(pool)
 	return func(yield func(audit.Entry, error) bool) {

@@ -25,6 +25,7 @@ const (
 	database = "golang.org/x/vulndb"
 	checker  = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
 	cache    = ".cache/vulndb"
+	program  = "./cmd/souk" // all services are in it
 )
 
 func main() {
@@ -42,7 +43,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", checker, "-db", "file://"+db, "-format", "json", "./...")
+	cmd := exec.CommandContext(ctx, "go", "run", checker, "-db", "file://"+db, "-format", "json", program)
 	cmd.Stderr = os.Stderr
 	raw, err := cmd.Output()
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	auditv1 "souk/gen/go/souk/audit/v1"
 	"souk/pkg/audit"
@@ -19,11 +18,18 @@ import (
 	"souk/pkg/postgres"
 )
 
+// DB is the pool of a database.
+type DB interface {
+	postgres.Querier
+	postgres.Beginner
+	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
+}
+
 // Store is the trail in PostgreSQL.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct{ pool DB }
 
 // NewStore returns the store.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func NewStore(pool DB) *Store { return &Store{pool: pool} }
 
 const sqlLock = `select seq, hash from chain for update`
 
