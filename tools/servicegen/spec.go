@@ -37,7 +37,7 @@ var (
 	// word is short enough that no line of the service gets too long.
 	word = regexp.MustCompile(`^[a-z]{2,12}$`)
 	// reserved are names with another meaning to the configuration, to commands, to tests/arch and to Go.
-	reserved = strings.Fields(`admin cache documents identity log nats postgres redis rpc telemetry all
+	reserved = strings.Fields(`admin cache documents identity log nats postgres redis rpc telemetry vault all
 		base common helper helpers misc model models shared type types util utils
 		internal main services testdata tests vendor`)
 	// clashing are the names of entities that generated code needs for something else.

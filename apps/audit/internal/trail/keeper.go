@@ -85,7 +85,7 @@ func (k *Keeper) Verify(ctx context.Context, now time.Time) (int, error) {
 	last, err := k.Store.Check(ctx, public, kept)
 	if errors.Is(err, audit.ErrAltered) {
 		k.intact.Set(0)
-		k.Logger.Error("the audit trail was altered: see docs/runbooks/alerts.md", zap.Error(err))
+		k.Logger.Error("the audit trail was altered: see docs/runbooks/SoukAuditTrailAltered.md", zap.Error(err))
 		return 0, err
 	}
 	if err != nil {
