@@ -60,7 +60,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Clock: p.Clock(), Logger: p.Logger(),
 	}
 	verify := chore.Chore{
-		Name: "verify the audit trail", Pass: keeper.Verify, Every: cfg.VerifyEvery, Clock: p.Clock(), Logger: p.Logger(),
+		Name:   "verify the audit trail",
+		Pass:   keeper.Verify,
+		Every:  cfg.VerifyEvery,
+		Clock:  p.Clock(),
+		Logger: p.Logger(),
 	}
 	return module.Group(relay, consumer, module.Func(checkpoint.Run), module.Func(verify.Run)), nil
 }

@@ -45,7 +45,8 @@ new trail. Checkpoints that were kept elsewhere show that, too: name their file,
 			return s.VerifyAudit(cmd.Context(), cmd.OutOrStdout(), key, checkpoints)
 		},
 	}
-	cmd.Flags().StringVar(&public, "public-key", "", "public key of checkpoints (base64); default: from the configuration")
+	cmd.Flags().
+		StringVar(&public, "public-key", "", "public key of checkpoints (base64); default: from the configuration")
 	cmd.Flags().StringVar(&checkpoints, "checkpoints", "", "file with checkpoints, or a log of the audit service")
 	file.register(cmd.Flags())
 	return cmd
@@ -115,7 +116,8 @@ func auditWriteCommand(data *dataFlag, format string, kind *string) *cobra.Comma
 			return s.ExportAudit(cmd.Context(), cmd.OutOrStdout(), x)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "first day or moment, such as 2026-10-01 or 2026-10-01T12:00:00Z; default: the first entry")
+	cmd.Flags().
+		StringVar(&from, "from", "", "first day or moment, such as 2026-10-01 or 2026-10-01T12:00:00Z; default: the first entry")
 	cmd.Flags().StringVar(&to, "to", "", "day or moment before which entries were made; default: now")
 	cmd.Flags().StringVar(&x.Format, "format", format, "json (a line each), csv or html")
 	file.register(cmd.Flags())
@@ -132,8 +134,11 @@ func auditMoment(flag, text string) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--%s is a day such as 2026-10-01, or a moment such as 2026-10-01T12:00:00Z, not %q", flag,
-		text)
+	return time.Time{}, fmt.Errorf(
+		"--%s is a day such as 2026-10-01, or a moment such as 2026-10-01T12:00:00Z, not %q",
+		flag,
+		text,
+	)
 }
 
 func auditKey(data *dataFlag) *cobra.Command {

@@ -27,7 +27,14 @@ func TestNoteBecomesAnEventOfItsOwn(t *testing.T) {
 	t.Parallel()
 	plain, err := event.New(t.Context(), "evt.shop.suspended", "shp_0", 1, at, &shopv1.ShopSuspended{})
 	require.NoError(t, err)
-	noted, err := event.New(audit.NewContext(t.Context(), newCall()), "evt.shop.suspended", "shp_1", 7, at, &shopv1.ShopSuspended{})
+	noted, err := event.New(
+		audit.NewContext(t.Context(), newCall()),
+		"evt.shop.suspended",
+		"shp_1",
+		7,
+		at,
+		&shopv1.ShopSuspended{},
+	)
 	require.NoError(t, err)
 
 	require.Equal(t, []event.Event{plain}, audit.Expand([]event.Event{plain}))
@@ -47,16 +54,32 @@ func TestNoteBecomesAnEventOfItsOwn(t *testing.T) {
 	var r auditv1.Recorded
 	require.NoError(t, recorded.Decode(&r))
 	require.True(t, proto.Equal(&auditv1.Recorded{
-		ActorKind: "user", ActorId: "usr_1", Roles: []string{"operator"}, Permission: "shop.moderate", Method: "shop.SuspendShop",
-		Action: "shop.suspended", Object: "shp_1", Result: "ok", Address: "203.0.113.7", RequestId: "req\ufffd",
+		ActorKind:  "user",
+		ActorId:    "usr_1",
+		Roles:      []string{"operator"},
+		Permission: "shop.moderate",
+		Method:     "shop.SuspendShop",
+		Action:     "shop.suspended",
+		Object:     "shp_1",
+		Result:     "ok",
+		Address:    "203.0.113.7",
+		RequestId:  "req\ufffd",
 	}, &r), "%v", &r)
 	require.Equal(t, all, audit.Expand(all), "an event that is written again")
 }
 
 func newRecorded() *auditv1.Recorded {
 	return &auditv1.Recorded{
-		ActorKind: "user", ActorId: "usr_1", Roles: []string{"operator", "x"}, Permission: "p", Method: "m", Action: "a",
-		Object: "o", Result: "ok", Address: "ip", RequestId: "r",
+		ActorKind:  "user",
+		ActorId:    "usr_1",
+		Roles:      []string{"operator", "x"},
+		Permission: "p",
+		Method:     "m",
+		Action:     "a",
+		Object:     "o",
+		Result:     "ok",
+		Address:    "ip",
+		RequestId:  "r",
 	}
 }
 

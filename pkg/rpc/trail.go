@@ -68,8 +68,12 @@ func (t *trail) failed(ctx context.Context, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := t.write(ctx, audit.ActionFailed, string(fromAny(err).Code)); err != nil {
-		t.server.options.Logger.Error("a failed call is missing in the audit trail", zap.String("method", t.call.Method),
-			zap.String("request_id", t.call.RequestID), zap.Error(err))
+		t.server.options.Logger.Error(
+			"a failed call is missing in the audit trail",
+			zap.String("method", t.call.Method),
+			zap.String("request_id", t.call.RequestID),
+			zap.Error(err),
+		)
 	}
 }
 
@@ -95,7 +99,8 @@ func objectOf(m protoreflect.Message) string {
 	}
 	for i := range fields.Len() {
 		f := fields.Get(i)
-		if f.Kind() == protoreflect.StringKind && !f.IsList() && strings.HasSuffix(string(f.Name()), "_id") && m.Has(f) {
+		if f.Kind() == protoreflect.StringKind && !f.IsList() && strings.HasSuffix(string(f.Name()), "_id") &&
+			m.Has(f) {
 			return m.Get(f).String()
 		}
 	}

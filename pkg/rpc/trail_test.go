@@ -71,7 +71,10 @@ func (r *recorder) ListShopProducts(
 
 var (
 	operator = identity.Actor{
-		Kind: identity.KindUser, ID: "usr_1", Roles: []string{"operator"}, Permissions: []string{"product.read", "product.write"},
+		Kind:        identity.KindUser,
+		ID:          "usr_1",
+		Roles:       []string{"operator"},
+		Permissions: []string{"product.read", "product.write"},
 	}
 	member = identity.Actor{Kind: identity.KindUser, ID: "usr_2"}
 	key    = identity.Actor{
@@ -92,14 +95,23 @@ func (r *recorder) call(t *testing.T, a identity.Actor, method string, req, repl
 	require.NoError(t, err)
 	defer func() { require.NoError(t, stop(context.WithoutCancel(t.Context()))) }()
 	signer := verifier.Signer(identity.Gateway, private, time.Minute)
-	ctx := identity.WithAssertion(rpc.WithAddress(rpc.WithRequestID(t.Context(), "req_1"), "203.0.113.7"), signer.Assert(a))
+	ctx := identity.WithAssertion(
+		rpc.WithAddress(rpc.WithRequestID(t.Context(), "req_1"), "203.0.113.7"),
+		signer.Assert(a),
+	)
 	conn := rpc.NewClient(l.Conn(), rpc.ClientOptions{Service: identity.Gateway, Signer: signer})
 	return conn.Invoke(ctx, "/souk.product.v1.ProductService/"+method, req, reply)
 }
 
 func (r *recorder) update(t *testing.T, a identity.Actor) error {
 	t.Helper()
-	return r.call(t, a, "UpdateProduct", &productv1.UpdateProductRequest{Id: "prd_1"}, &productv1.UpdateProductResponse{})
+	return r.call(
+		t,
+		a,
+		"UpdateProduct",
+		&productv1.UpdateProductRequest{Id: "prd_1"},
+		&productv1.UpdateProductResponse{},
+	)
 }
 
 func (r *recorder) list(t *testing.T, a identity.Actor) error {
@@ -115,8 +127,18 @@ func TestChangesByPeopleWithPermissionsAreRecorded(t *testing.T) {
 		require.NoError(t, r.update(t, a))
 		require.Len(t, r.entries, 1)
 		require.True(t, proto.Equal(&auditv1.Recorded{
-			ActorKind: string(a.Kind), ActorId: a.ID, Roles: a.Roles, Permission: "product.write", Method: "product.UpdateProduct",
-			Action: "product.updated", Object: "prd_1", Result: "ok", Address: "203.0.113.7", RequestId: "req_1",
+			ActorKind: string(
+				a.Kind,
+			),
+			ActorId:    a.ID,
+			Roles:      a.Roles,
+			Permission: "product.write",
+			Method:     "product.UpdateProduct",
+			Action:     "product.updated",
+			Object:     "prd_1",
+			Result:     "ok",
+			Address:    "203.0.113.7",
+			RequestId:  "req_1",
 		}, r.entries[0]), "%v", r.entries[0])
 
 		r = &recorder{fails: errs.New(errs.Conflict, "secret details")}

@@ -40,8 +40,13 @@ func (h *harness) record(t *testing.T, n int) {
 	events := make([]event.Event, n)
 	for i := range events {
 		call := trail.Call{
-			ActorKind: "user", ActorID: fmt.Sprintf("usr_%d", i%2), Roles: []string{"operator"}, Permission: "shop.moderate",
-			Method: "shop.SuspendShop", Address: "203.0.113.7", RequestID: "r1",
+			ActorKind:  "user",
+			ActorID:    fmt.Sprintf("usr_%d", i%2),
+			Roles:      []string{"operator"},
+			Permission: "shop.moderate",
+			Method:     "shop.SuspendShop",
+			Address:    "203.0.113.7",
+			RequestID:  "r1",
 		}
 		action := trail.ActionRead
 		if i%3 == 0 {

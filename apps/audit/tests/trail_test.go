@@ -98,7 +98,10 @@ func TestAlterationsAreFound(t *testing.T) {
 func TestCheckpointsAreKeptElsewhere(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "checkpoints")
-	h := setup(t, moduletest.Config(map[string]any{"checkpoint_file": file, "checkpoint_every": "1s", "verify_every": "1s"}))
+	h := setup(
+		t,
+		moduletest.Config(map[string]any{"checkpoint_file": file, "checkpoint_every": "1s", "verify_every": "1s"}),
+	)
 	h.record(t, 3)
 	var lines []string
 	waittest.Until(t, func() bool {

@@ -51,8 +51,17 @@ func (r *RPC) ListEntries(ctx context.Context, req *auditv1.ListEntriesRequest) 
 
 func toProto(e audit.Entry) *auditv1.Entry {
 	return &auditv1.Entry{
-		Seq: e.Seq, At: timestamppb.New(e.At), ActorKind: e.GetActorKind(), ActorId: e.GetActorId(), Roles: e.GetRoles(),
-		Permission: e.GetPermission(), Method: e.GetMethod(), Action: e.GetAction(), Object: e.GetObject(),
-		Result: e.GetResult(), Address: e.GetAddress(), RequestId: e.GetRequestId(),
+		Seq:        e.Seq,
+		At:         timestamppb.New(e.At),
+		ActorKind:  e.GetActorKind(),
+		ActorId:    e.GetActorId(),
+		Roles:      e.GetRoles(),
+		Permission: e.GetPermission(),
+		Method:     e.GetMethod(),
+		Action:     e.GetAction(),
+		Object:     e.GetObject(),
+		Result:     e.GetResult(),
+		Address:    e.GetAddress(),
+		RequestId:  e.GetRequestId(),
 	}
 }

@@ -146,7 +146,11 @@ const sqlCheckpoints = `select seq, hash, at, signature from checkpoint order by
 // which were kept elsewhere. It returns the last position.
 //
 // Errors: [audit.ErrAltered], those of [postgres.Err].
-func (s *Store) Check(ctx context.Context, key ed25519.PublicKey, kept []audit.Checkpoint) (last audit.Position, err error) {
+func (s *Store) Check(
+	ctx context.Context,
+	key ed25519.PublicKey,
+	kept []audit.Checkpoint,
+) (last audit.Position, err error) {
 	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return last, postgres.Err(err)
@@ -170,11 +174,20 @@ func (s *Store) Check(ctx context.Context, key ed25519.PublicKey, kept []audit.C
 		}
 		marks[k.Seq] = k.Hash
 		if k.Seq > c.last.Seq {
-			return last, fmt.Errorf("%w: entry %d was signed, and the last one is %d", audit.ErrAltered, k.Seq, c.last.Seq)
+			return last, fmt.Errorf(
+				"%w: entry %d was signed, and the last one is %d",
+				audit.ErrAltered,
+				k.Seq,
+				c.last.Seq,
+			)
 		}
 	}
 	if hash, ok := marks[c.base.Seq]; c.base.Seq > 0 && (!ok || string(hash) != string(c.base.Hash)) {
-		return last, fmt.Errorf("%w: no checkpoint covers the removal of entries up to %d", audit.ErrAltered, c.base.Seq)
+		return last, fmt.Errorf(
+			"%w: no checkpoint covers the removal of entries up to %d",
+			audit.ErrAltered,
+			c.base.Seq,
+		)
 	}
 	rows, err := tx.Query(ctx, sqlAll, c.base.Seq)
 	if err != nil {
@@ -228,7 +241,11 @@ const checkpointsKept = 48 * time.Hour
 // nothing was to sign.
 //
 // Errors: those of [postgres.Err].
-func (s *Store) Sign(ctx context.Context, key ed25519.PrivateKey, now time.Time) (k audit.Checkpoint, isNew bool, err error) {
+func (s *Store) Sign(
+	ctx context.Context,
+	key ed25519.PrivateKey,
+	now time.Time,
+) (k audit.Checkpoint, isNew bool, err error) {
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		c, err := readChain(ctx, tx, " for update")
 		if err != nil || c.last.Seq == 0 {

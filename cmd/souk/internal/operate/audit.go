@@ -32,7 +32,9 @@ func (s *Souk) AuditKey(given string) (ed25519.PublicKey, error) {
 	if given != "" {
 		raw, err := base64.StdEncoding.DecodeString(given)
 		if err != nil || len(raw) != ed25519.PublicKeySize {
-			return nil, errors.New("--public-key: must be the base64 of an Ed25519 public key; souk audit key prints it")
+			return nil, errors.New(
+				"--public-key: must be the base64 of an Ed25519 public key; souk audit key prints it",
+			)
 		}
 		return raw, nil
 	}
@@ -136,8 +138,18 @@ func (s *Souk) TailAudit(ctx context.Context, out io.Writer) error {
 				return err
 			}
 			after = e.Seq
-			if _, err := fmt.Fprintf(out, "%d  %s  %s %s  %s  %s  %s  %s\n", e.Seq, e.At.Format(time.RFC3339), e.GetActorKind(),
-				e.GetActorId(), e.GetAction(), e.GetObject(), e.GetResult(), e.GetAddress()); err != nil {
+			if _, err := fmt.Fprintf(
+				out,
+				"%d  %s  %s %s  %s  %s  %s  %s\n",
+				e.Seq,
+				e.At.Format(time.RFC3339),
+				e.GetActorKind(),
+				e.GetActorId(),
+				e.GetAction(),
+				e.GetObject(),
+				e.GetResult(),
+				e.GetAddress(),
+			); err != nil {
 				return err
 			}
 		}
@@ -232,10 +244,19 @@ type auditRow struct {
 
 func rowOf(e audit.Entry) auditRow {
 	return auditRow{
-		Seq: e.Seq, At: e.At.UTC().Format(time.RFC3339Nano), ActorKind: e.GetActorKind(), ActorID: e.GetActorId(),
-		Roles: e.GetRoles(), Permission: e.GetPermission(), Method: e.GetMethod(), Action: e.GetAction(), Object: e.GetObject(),
-		Result: e.GetResult(), Address: e.GetAddress(), RequestID: e.GetRequestId(),
-		Hash: base64.StdEncoding.EncodeToString(e.Hash),
+		Seq:        e.Seq,
+		At:         e.At.UTC().Format(time.RFC3339Nano),
+		ActorKind:  e.GetActorKind(),
+		ActorID:    e.GetActorId(),
+		Roles:      e.GetRoles(),
+		Permission: e.GetPermission(),
+		Method:     e.GetMethod(),
+		Action:     e.GetAction(),
+		Object:     e.GetObject(),
+		Result:     e.GetResult(),
+		Address:    e.GetAddress(),
+		RequestID:  e.GetRequestId(),
+		Hash:       base64.StdEncoding.EncodeToString(e.Hash),
 	}
 }
 

@@ -126,13 +126,18 @@ func (p part) file(tree *config.Tree, shared keyring, o SplitOptions) (map[strin
 	file := map[string]any{}
 	for _, s := range p.sections {
 		defaults := map[string]reflect.Value{}
-		config.EachLeaf(s.Name, reflect.ValueOf(s.Into).Elem(), func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) })
+		config.EachLeaf(
+			s.Name,
+			reflect.ValueOf(s.Into).Elem(),
+			func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) },
+		)
 		if err := tree.Parse(s); err != nil {
 			return nil, err
 		}
 		var failed error
 		config.EachLeaf(s.Name, reflect.ValueOf(s.Into).Elem(), func(l config.Leaf) {
-			if d, ok := defaults[l.Path]; ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) || !p.needs(l.Keys) {
+			if d, ok := defaults[l.Path]; ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) ||
+				!p.needs(l.Keys) {
 				return
 			}
 			if l.Path == "identity.seed" {
@@ -161,7 +166,12 @@ func (p part) file(tree *config.Tree, shared keyring, o SplitOptions) (map[strin
 
 // byService lists the maps that have an entry for each service.
 var byService = []string{
-	"postgres.urls", "postgres.users", "postgres.passwords", "postgres.replicas", "documents.passwords", "identity.keys",
+	"postgres.urls",
+	"postgres.users",
+	"postgres.passwords",
+	"postgres.replicas",
+	"documents.passwords",
+	"identity.keys",
 }
 
 // needs reports whether the file needs a setting: of those by service, only its own.

@@ -91,7 +91,14 @@ func TestSplitGivesEachServiceItsOwnSecretsOnly(t *testing.T) {
 		base64.StdEncoding.EncodeToString(seed): {"natsauth"},
 	} {
 		for _, m := range splitOf {
-			require.Equal(t, slices.Contains(of, m.Name), strings.Contains(readable[m.Name], secret), "%s and %s", m.Name, secret)
+			require.Equal(
+				t,
+				slices.Contains(of, m.Name),
+				strings.Contains(readable[m.Name], secret),
+				"%s and %s",
+				m.Name,
+				secret,
+			)
 		}
 	}
 	require.Contains(t, readable["order"], "deadline: 12s")
@@ -121,8 +128,17 @@ func TestSplitKeepsSecretsInTheFilesByDefault(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, settings.Split(load(t, whole), splitOf, settings.SplitOptions{Out: dir}, io.Discard, io.Discard))
 	require.Contains(t, mustRead(t, filepath.Join(dir, "order.yaml")), "order: order-password")
-	require.NoError(t, settings.Split(load(t, whole), splitOf,
-		settings.SplitOptions{Out: dir, Secrets: filepath.Join(dir, "s"), SecretsPath: "/run/secrets"}, io.Discard, io.Discard))
+	require.NoError(t, settings.Split(
+		load(t, whole),
+		splitOf,
+		settings.SplitOptions{
+			Out:         dir,
+			Secrets:     filepath.Join(dir, "s"),
+			SecretsPath: "/run/secrets",
+		},
+		io.Discard,
+		io.Discard,
+	))
 	require.Contains(t, mustRead(t, filepath.Join(dir, "order.yaml")),
 		"order: file:/run/secrets/order/postgres.passwords.order")
 }
