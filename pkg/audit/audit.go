@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,7 @@ const (
 // The actions that are no events, and the result of what went well.
 const (
 	ActionRead   = "read"
+	ActionCalled = "called" // a change without an event
 	ActionFailed = "failed"
 	ResultOK     = "ok"
 )
@@ -47,17 +49,14 @@ type Call struct {
 	RequestID string `json:"request,omitempty"`
 }
 
-// NewContext returns a context whose events note the call.
-func NewContext(ctx context.Context, c Call) context.Context {
-	note, err := json.Marshal(c)
-	if err != nil { // impossible: all fields are texts
-		return ctx
-	}
+// NewContext returns a context whose events note the call. Noted is set when there is such an event.
+func NewContext(ctx context.Context, c Call) (_ context.Context, noted *atomic.Bool) {
+	note, _ := json.Marshal(c) // cannot fail: all fields are texts
 	return event.WithMetadata(ctx, metadata, string(note))
 }
 
-// NewEvent returns the event of something that was done in a call, or tried, without a change: action is [ActionRead] or
-// [ActionFailed].
+// NewEvent returns the event of something that was done in a call, or tried, without an event: action is [ActionRead],
+// [ActionCalled] or [ActionFailed].
 //
 // Errors: invalid_argument.
 func NewEvent(ctx context.Context, c Call, action, object, result string, at time.Time) (event.Event, error) {

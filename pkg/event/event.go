@@ -11,6 +11,7 @@ import (
 	"context"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -61,6 +62,7 @@ func New(
 	propagation.TraceContext{}.Inject(ctx, meta)
 	if more, ok := ctx.Value(metadataKey{}).(entry); ok {
 		meta[more.key] = more.value
+		more.used.Store(true)
 	}
 	e := Event{
 		ID:               id.New(id.Event),
@@ -80,12 +82,16 @@ func New(
 
 type metadataKey struct{}
 
-type entry struct{ key, value string }
+type entry struct {
+	key, value string
+	used       *atomic.Bool
+}
 
 // WithMetadata returns a context with which [New] gives each event one more metadata entry, instead of that of an earlier
-// call.
-func WithMetadata(ctx context.Context, key, value string) context.Context {
-	return context.WithValue(ctx, metadataKey{}, entry{key, value})
+// call. Used is set when it has done so.
+func WithMetadata(ctx context.Context, key, value string) (_ context.Context, used *atomic.Bool) {
+	used = new(atomic.Bool)
+	return context.WithValue(ctx, metadataKey{}, entry{key, value, used}), used
 }
 
 // Validate reports whether e can be published.

@@ -43,8 +43,7 @@ type ServerOptions struct {
 	Metrics prometheus.Registerer
 	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
-	// Record writes an entry of the audit trail: a read, or a call that failed. Changes need none, because their events
-	// carry it. Nil: no entries.
+	// Record writes an entry of the audit trail: a read, a call that failed, or one without an event. Nil: no entries.
 	Record func(context.Context, event.Event) error
 	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are
 	// neither signed nor checked.
@@ -232,8 +231,8 @@ func (s *Server) handle(
 		}
 		return m.pages.open(request)
 	}, nil)
+	trail.end(ctx, err)
 	if err != nil {
-		trail.failed(ctx, err)
 		return nil, err
 	}
 	reply, ok := out.(proto.Message)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +22,7 @@ type trail struct {
 	call   audit.Call
 	read   bool // the method changes nothing
 	object string
+	noted  *atomic.Bool // some event of the change carries the call
 }
 
 // trail returns the trail of a call. Changes by people with a permission in the marketplace, by members of shops and by API
@@ -45,7 +47,8 @@ func (t *trail) context(ctx context.Context) context.Context {
 	if t == nil || t.read {
 		return ctx
 	}
-	return audit.NewContext(ctx, t.call)
+	ctx, t.noted = audit.NewContext(ctx, t.call)
+	return ctx
 }
 
 // begin records a read before the handler runs: what is not recorded is not shown.
@@ -60,24 +63,25 @@ func (t *trail) begin(ctx context.Context, request proto.Message) error {
 	return t.write(ctx, audit.ActionRead, audit.ResultOK)
 }
 
-// failed records that a change failed. A failure to do so is logged: the call has failed already.
-func (t *trail) failed(ctx context.Context, err error) {
-	if t == nil || t.read {
+// end records a change that failed, or that has no event. It is too late to refuse the call: a failure to record it is
+// logged.
+func (t *trail) end(ctx context.Context, err error) {
+	if t == nil || t.read || err == nil && t.noted.Load() {
 		return
+	}
+	action, result := audit.ActionCalled, audit.ResultOK
+	if err != nil {
+		action, result = audit.ActionFailed, string(fromAny(err).Code)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := t.write(ctx, audit.ActionFailed, string(fromAny(err).Code)); err != nil {
-		t.server.options.Logger.Error(
-			"a failed call is missing in the audit trail",
-			zap.String("method", t.call.Method),
-			zap.String("request_id", t.call.RequestID),
-			zap.Error(err),
-		)
+	if err := t.write(ctx, action, result); err != nil {
+		t.server.options.Logger.Error("a call is missing in the audit trail", zap.String("method", t.call.Method),
+			zap.String("actor", t.call.ActorID), zap.String("request_id", t.call.RequestID), zap.Error(err))
 	}
 }
 
-// recordTimeout bounds the writing of an entry for a call that failed.
+// recordTimeout bounds the writing of an entry after a call.
 const recordTimeout = 2 * time.Second
 
 func (t *trail) write(ctx context.Context, action, result string) error {

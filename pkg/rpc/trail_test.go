@@ -25,6 +25,7 @@ type recorder struct {
 	productv1.UnimplementedProductServiceServer
 	fails   error // of UpdateProduct
 	full    error // of the outbox
+	silent  bool  // UpdateProduct makes no event
 	served  int
 	entries []*auditv1.Recorded
 }
@@ -47,6 +48,9 @@ func (r *recorder) UpdateProduct(
 	r.served++
 	if r.fails != nil {
 		return nil, r.fails
+	}
+	if r.silent {
+		return &productv1.UpdateProductResponse{Product: &productv1.Product{}}, nil
 	}
 	e, err := event.New(ctx, "evt.product.updated", req.GetId(), 1, time.Now(), &productv1.ProductUpdated{})
 	if err != nil {
@@ -148,6 +152,19 @@ func TestChangesByPeopleWithPermissionsAreRecorded(t *testing.T) {
 		require.Equal(t, "conflict", r.entries[0].GetResult())
 		require.Equal(t, "prd_1", r.entries[0].GetObject())
 	}
+}
+
+func TestChangeWithoutAnEventIsRecorded(t *testing.T) {
+	t.Parallel()
+	r := &recorder{silent: true}
+	require.NoError(t, r.update(t, operator))
+	require.Len(t, r.entries, 1)
+	require.Equal(t, "called", r.entries[0].GetAction())
+	require.Equal(t, "prd_1", r.entries[0].GetObject())
+	require.Equal(t, "ok", r.entries[0].GetResult())
+
+	r.full = errors.New("no disk")
+	require.NoError(t, r.update(t, operator), "what is done is done")
 }
 
 func TestReadsByPeopleOfTheMarketplaceAreRecordedFirst(t *testing.T) {

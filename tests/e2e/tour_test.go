@@ -54,6 +54,7 @@ func TestSuite(t *testing.T) {
 				"settings":              testSettings,
 				"roles":                 testRoles,
 				"API keys":              testAPIKeys,
+				"audit trail":           testAudit,
 				"webhooks":              testWebhooks,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })
