@@ -186,7 +186,13 @@ func (t *Tree) applyEnv(p *problems, section string, v reflect.Value) {
 			continue
 		}
 		if err := setText(f.value, t.env[name]); err != nil {
-			p.add(f.path, "must be %s%s (variable %s)", kindName(f.value.Type()), not(f.value.Type(), t.env[name]), name)
+			p.add(
+				f.path,
+				"must be %s%s (variable %s)",
+				kindName(f.value.Type()),
+				not(f.value.Type(), t.env[name]),
+				name,
+			)
 		}
 	}
 }

@@ -28,7 +28,10 @@ func TestReferencesAreResolvedWhereverTheyAre(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	require.NoError(t, os.WriteFile(path, []byte("from a file, with a comma\n"), 0o600))
 	file := write(t, "guarded: {password: 12345, inner: {key: 'env:KEY'}, list: ['env:KEY', plain:env:x]}")
-	tree, err := config.Load(file, []string{"KEY=from the environment", "SOUK_GUARDED_PASSWORDS=order=file:" + path + ",cart=c"})
+	tree, err := config.Load(
+		file,
+		[]string{"KEY=from the environment", "SOUK_GUARDED_PASSWORDS=order=file:" + path + ",cart=c"},
+	)
 	require.NoError(t, err)
 	var got guarded
 	require.NoError(t, tree.Decode("guarded", &got))

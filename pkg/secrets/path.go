@@ -40,7 +40,8 @@ func (v *vault) open(path string) (*vaultPath, error) {
 func (p *vaultPath) current() map[string]string { return p.now.Load().values }
 
 func (p *vaultPath) warn(message, setting string, err error) {
-	p.vault.log().Warn(message, zap.String("setting", setting), zap.String("reference", kindVault+p.path), zap.Error(err))
+	p.vault.log().
+		Warn(message, zap.String("setting", setting), zap.String("reference", kindVault+p.path), zap.Error(err))
 }
 
 func (p *vaultPath) fetch(ctx context.Context) error {

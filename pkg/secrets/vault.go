@@ -277,8 +277,9 @@ func (v *vault) close(ctx context.Context) {
 	for _, p := range v.paths {
 		if lease := p.now.Load().lease; lease != "" {
 			if err := v.client.Sys().RevokeWithContext(ctx, lease); err != nil {
-				v.log().Warn("a lease of Vault is not given back; it expires", zap.String("reference", kindVault+p.path),
-					zap.Error(explain(err)))
+				v.log().
+					Warn("a lease of Vault is not given back; it expires", zap.String("reference", kindVault+p.path),
+						zap.Error(explain(err)))
 			}
 		}
 	}

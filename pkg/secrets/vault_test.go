@@ -95,14 +95,22 @@ func (f *fakeVault) serve(w http.ResponseWriter, r *http.Request) {
 			refuse(http.StatusNotFound, "")
 			return
 		}
-		answer(http.StatusOK, map[string]any{"data": map[string]any{"data": data, "metadata": map[string]any{"version": 1}}})
+		answer(
+			http.StatusOK,
+			map[string]any{"data": map[string]any{"data": data, "metadata": map[string]any{"version": 1}}},
+		)
 	case path == "database/creds/order":
 		f.made++
 		lease := fmt.Sprintf("database/creds/order/%d", f.made)
 		f.leases[lease] = 0
 		answer(http.StatusOK, map[string]any{
-			"lease_id": lease, "lease_duration": seconds, "renewable": true,
-			"data": map[string]any{"username": fmt.Sprintf("v-order-%d", f.made), "password": fmt.Sprintf("p-%d", f.made)},
+			"lease_id":       lease,
+			"lease_duration": seconds,
+			"renewable":      true,
+			"data": map[string]any{
+				"username": fmt.Sprintf("v-order-%d", f.made),
+				"password": fmt.Sprintf("p-%d", f.made),
+			},
 		})
 	case path == "sys/leases/renew":
 		lease, _ := in["lease_id"].(string)

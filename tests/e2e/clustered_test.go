@@ -179,7 +179,11 @@ func (c *clustered) configure(settings map[string]any) {
 func (d *deployment) streamLeader() *natsNode {
 	d.t.Helper()
 	a := d.souk.nats()
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Plain(a.identity)}, zap.NewNop(), natsauth.Operator)
+	opts, err := module.NATSConfig{}.Options(
+		module.IdentityConfig{Seed: secrets.Plain(a.identity)},
+		zap.NewNop(),
+		natsauth.Operator,
+	)
 	require.NoError(d.t, err)
 	nc, err := nats.Connect(a.url, opts...)
 	require.NoError(d.t, err)

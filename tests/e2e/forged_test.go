@@ -69,7 +69,11 @@ func stealKey(t *testing.T, n natsAccess, service string) *attacker {
 	seed, err := base64.StdEncoding.DecodeString(n.identity)
 	require.NoError(t, err)
 	a := &attacker{t: t, key: identity.DeriveKey(seed, service), refused: make(chan error, 100)}
-	opts, err := module.NATSConfig{}.Options(module.IdentityConfig{Seed: secrets.Plain(n.identity)}, zap.NewNop(), service)
+	opts, err := module.NATSConfig{}.Options(
+		module.IdentityConfig{Seed: secrets.Plain(n.identity)},
+		zap.NewNop(),
+		service,
+	)
 	require.NoError(t, err)
 	a.nc, err = nats.Connect(n.url, append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		a.refused <- err

@@ -177,7 +177,10 @@ func TestBrowsersAndAppsGetPushMessages(t *testing.T) {
 	require.NoError(t, err)
 	api := newHook(t, httptest.NewTLSServer)
 	sender := &repository.Push{
-		VAPIDPublic: public, VAPIDPrivate: secrets.Plain(private), Subject: "mailto:shop@souk.example", Browsers: api.Client(),
+		VAPIDPublic:  public,
+		VAPIDPrivate: secrets.Plain(private),
+		Subject:      "mailto:shop@souk.example",
+		Browsers:     api.Client(),
 		FCM: func() *repository.FCM {
 			return &repository.FCM{URL: api.URL, Project: "souk", Client: api.Client()}
 		},
