@@ -126,21 +126,32 @@ func (p part) file(tree *config.Tree, shared keyring, o SplitOptions) (map[strin
 	file := map[string]any{}
 	for _, s := range p.sections {
 		defaults := map[string]reflect.Value{}
+<<<<<<< HEAD
 		config.EachLeaf(
 			s.Name,
 			reflect.ValueOf(s.Into).Elem(),
 			func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) },
 		)
+=======
+		into := reflect.ValueOf(s.Into).Elem()
+		config.EachLeaf(s.Name, into, func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) })
+>>>>>>> 6a461b6dbd10c482da27b8947fd23f80cd082ae4
 		if err := tree.Parse(s); err != nil {
 			return nil, err
 		}
 		var failed error
+<<<<<<< HEAD
 		config.EachLeaf(s.Name, reflect.ValueOf(s.Into).Elem(), func(l config.Leaf) {
 			if d, ok := defaults[l.Path]; ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) ||
 				!p.needs(l.Keys) {
+=======
+		config.EachLeaf(s.Name, into, func(l config.Leaf) {
+			d, ok := defaults[l.Path]
+			if ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) {
+>>>>>>> 6a461b6dbd10c482da27b8947fd23f80cd082ae4
 				return
 			}
-			if l.Path == "identity.seed" {
+			if l.Path == "identity.seed" || !p.needs(l.Keys) {
 				return
 			}
 			if err := p.put(file, l.Keys, l.Value.Interface(), o); err != nil {
@@ -227,9 +238,17 @@ func put(into map[string]any, keys []string, value any) {
 	into[keys[len(keys)-1]] = value
 }
 
+// copyOf copies a value, and the entries of a map: the configuration is decoded into the map that holds the defaults.
 func copyOf(v reflect.Value) reflect.Value {
 	c := reflect.New(v.Type()).Elem()
-	c.Set(v)
+	if v.Kind() != reflect.Map || v.IsNil() {
+		c.Set(v)
+		return c
+	}
+	c.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+	for entries := v.MapRange(); entries.Next(); {
+		c.SetMapIndex(entries.Key(), entries.Value())
+	}
 	return c
 }
 

@@ -36,7 +36,7 @@ nats: {url: "nats://nats:4222"}
 rpc: {transport: nats}
 identity: {seed: "` + base64.StdEncoding.EncodeToString(seed) + `"}
 auth: {issuer: "https://id.example", client_id: souk, key: "` + authKey + `"}
-order: {deadline: 12s}
+order: {deadline: 12s, cash: {max_total: {BRL: "7.00"}}}
 `
 )
 
@@ -91,17 +91,12 @@ func TestSplitGivesEachServiceItsOwnSecretsOnly(t *testing.T) {
 		base64.StdEncoding.EncodeToString(seed): {"natsauth"},
 	} {
 		for _, m := range splitOf {
-			require.Equal(
-				t,
-				slices.Contains(of, m.Name),
-				strings.Contains(readable[m.Name], secret),
-				"%s and %s",
-				m.Name,
-				secret,
-			)
+			has := strings.Contains(readable[m.Name], secret)
+			require.Equal(t, slices.Contains(of, m.Name), has, "%s and %s", m.Name, secret)
 		}
 	}
 	require.Contains(t, readable["order"], "deadline: 12s")
+	require.Contains(t, readable["order"], "BRL: \"7.00\"", "an entry of a map that has defaults")
 	require.NotContains(t, readable["cart"], "deadline")
 	require.NotContains(t, mustRead(t, filepath.Join(dir, "order.yaml")), "order-password")
 
@@ -128,17 +123,8 @@ func TestSplitKeepsSecretsInTheFilesByDefault(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, settings.Split(load(t, whole), splitOf, settings.SplitOptions{Out: dir}, io.Discard, io.Discard))
 	require.Contains(t, mustRead(t, filepath.Join(dir, "order.yaml")), "order: order-password")
-	require.NoError(t, settings.Split(
-		load(t, whole),
-		splitOf,
-		settings.SplitOptions{
-			Out:         dir,
-			Secrets:     filepath.Join(dir, "s"),
-			SecretsPath: "/run/secrets",
-		},
-		io.Discard,
-		io.Discard,
-	))
+	o := settings.SplitOptions{Out: dir, Secrets: filepath.Join(dir, "s"), SecretsPath: "/run/secrets"}
+	require.NoError(t, settings.Split(load(t, whole), splitOf, o, io.Discard, io.Discard))
 	require.Contains(t, mustRead(t, filepath.Join(dir, "order.yaml")),
 		"order: file:/run/secrets/order/postgres.passwords.order")
 }
