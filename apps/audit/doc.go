@@ -12,6 +12,6 @@
 //   - Owns: entries, checkpoints
 //   - PostgreSQL: entry, chain, checkpoint, outbox, inbox
 //   - Redis: –
-//   - Consumes: evt.audit.recorded
+//   - Consumes: evt.audit.recorded.*
 //   - Publishes: evt.audit.*
 package audit

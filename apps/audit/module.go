@@ -42,7 +42,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	store := trail.NewStore(pool)
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "trail", Subjects: []string{"evt.audit.recorded"}, Handler: store.Record,
+		Purpose: "trail", Subjects: []string{"evt.audit.recorded.*"}, Handler: store.Record,
 	})
 	if err != nil {
 		return nil, err

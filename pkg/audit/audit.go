@@ -2,7 +2,7 @@
 //
 // Package rpc notes the caller of a method that asks for a permission in the context ([NewContext]). Each event of the
 // change that the method makes takes the note along, and package outbox writes a second event for it,
-// evt.audit.recorded, in the same statement ([Expand]). So a change that is committed is in the audit trail, and no code of
+// evt.audit.recorded.SERVICE, in the same statement ([Expand]). So a change that is committed is in the audit trail, and no code of
 // a service has to think of it. The audit service consumes these events into a [Chain].
 package audit
 
@@ -20,11 +20,22 @@ import (
 	"souk/pkg/id"
 )
 
-// The subjects of the audit trail's events.
-const (
-	SubjectRecorded     = "evt.audit.recorded"
-	SubjectCheckpointed = "evt.audit.checkpointed"
-)
+// SubjectCheckpointed is the subject of signed positions.
+const SubjectCheckpointed = "evt.audit.checkpointed"
+
+const recordedPrefix = "evt.audit.recorded."
+
+// SubjectRecorded is the subject of the entries of a service. Each has its own, which no other service may publish to.
+func SubjectRecorded(service string) string { return recordedPrefix + service }
+
+// IsRecorded reports whether a subject is that of entries of some service.
+func IsRecorded(subject string) bool { return strings.HasPrefix(subject, recordedPrefix) }
+
+// Service returns the service whose method was called.
+func (c Call) Service() string {
+	service, _, _ := strings.Cut(c.Method, ".")
+	return service
+}
 
 // The actions that are no events, and the result of what went well.
 const (
@@ -65,7 +76,14 @@ func NewEvent(ctx context.Context, c Call, action, object, result string, at tim
 	if aggregate == "" {
 		aggregate = c.Method
 	}
-	return event.New(context.WithoutCancel(ctx), SubjectRecorded, aggregate, 0, at, c.recorded(action, object, result))
+	return event.New(
+		context.WithoutCancel(ctx),
+		SubjectRecorded(c.Service()),
+		aggregate,
+		0,
+		at,
+		c.recorded(action, object, result),
+	)
 }
 
 func (c Call) recorded(action, object, result string) *auditv1.Recorded {
@@ -81,7 +99,7 @@ func Expand(events []event.Event) []event.Event {
 	var out []event.Event
 	for i, e := range events {
 		note := e.Metadata[metadata]
-		if note == "" || e.Subject == SubjectRecorded {
+		if note == "" || IsRecorded(e.Subject) {
 			if out != nil {
 				out = append(out, e)
 			}
@@ -107,7 +125,7 @@ func recordedOf(e event.Event, c Call) event.Event {
 	m := c.recorded(action, e.AggregateID, ResultOK)
 	payload, _ := proto.Marshal(m) // fails for texts that are not UTF-8 only, which JSON has mended
 	r := e.Without(metadata)
-	r.ID, r.Subject, r.Payload = id.New(id.Event), SubjectRecorded, payload
+	r.ID, r.Subject, r.Payload = id.New(id.Event), SubjectRecorded(c.Service()), payload
 	r.Type = string(m.ProtoReflect().Descriptor().FullName())
 	return r
 }

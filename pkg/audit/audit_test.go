@@ -42,7 +42,7 @@ func TestNoteBecomesAnEventOfItsOwn(t *testing.T) {
 	require.NotContains(t, all[1].Metadata, "audit", "other services learn who it was")
 
 	recorded := all[2]
-	require.Equal(t, "evt.audit.recorded", recorded.Subject)
+	require.Equal(t, "evt.audit.recorded.shop", recorded.Subject)
 	require.NotEqual(t, noted.ID, recorded.ID)
 	require.Equal(t, "shp_1", recorded.AggregateID)
 	require.EqualValues(t, 7, recorded.AggregateVersion)

@@ -311,7 +311,7 @@ func User(userID string, roles ...string) identity.Actor {
 // the audit trail.
 func (s *Service) Events(aggregateID string) []string {
 	s.t.Helper()
-	const sql = `select subject from outbox where aggregate_id = $1 and subject <> 'evt.audit.recorded' order by seq`
+	const sql = `select subject from outbox where aggregate_id = $1 and subject not like 'evt.audit.recorded.%' order by seq`
 	rows, err := s.Pool.Query(context.Background(), sql, aggregateID)
 	require.NoError(s.t, err)
 	subjects, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -24,6 +24,7 @@ import (
 
 	optionsv1 "souk/gen/go/souk/options/v1"
 	"souk/gen/go/souk/services"
+	"souk/pkg/audit"
 	"souk/pkg/identity"
 	"souk/pkg/natsrpc"
 	"souk/pkg/outbox"
@@ -89,6 +90,13 @@ func (p *Permission) serve(s services.Service) {
 		}
 	}
 	p.Publish = append(p.Publish, s.Publishes...)
+	for m := range methods(s) {
+		access, _ := proto.GetExtension(m.Options(), optionsv1.E_Access).(*optionsv1.Access)
+		if access.GetPermission() != "" { // what its callers do is in the audit trail
+			p.Publish = append(p.Publish, audit.SubjectRecorded(s.Name))
+			break
+		}
+	}
 	for _, c := range s.Consumers {
 		name := outbox.NewDurable(s.Name, c.Purpose, c.Subjects).Name
 		p.Publish = append(p.Publish,

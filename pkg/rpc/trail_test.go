@@ -57,7 +57,7 @@ func (r *recorder) UpdateProduct(
 		return nil, err
 	}
 	for _, e := range audit.Expand([]event.Event{e}) { // as package outbox does
-		if e.Subject == audit.SubjectRecorded {
+		if audit.IsRecorded(e.Subject) {
 			if err := r.record(ctx, e); err != nil {
 				return nil, err
 			}

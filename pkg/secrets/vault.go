@@ -182,7 +182,7 @@ func (v *vault) watch(secret *api.Secret) <-chan struct{} {
 			case <-v.ctx.Done():
 				return
 			case <-w.RenewCh():
-			case <-w.DoneCh(): // with or without an error
+			case <-w.DoneCh(): //nolint:errcheck // it ends, with or without an error
 				close(ended)
 				return
 			}

@@ -20,7 +20,8 @@ func testAudit(t *testing.T, s *souk) {
 	operator.get("/v1/me").want(http.StatusOK).into(&me)
 	s.anonymous().get("/v1/shops/" + name).want(http.StatusOK).into(&shop)
 
-	customer.post("/v1/operator/shops/"+shop.ID+":suspend", obj{"reason": "x"}).problem(http.StatusForbidden, "forbidden")
+	customer.post("/v1/operator/shops/"+shop.ID+":suspend", obj{"reason": "x"}).
+		problem(http.StatusForbidden, "forbidden")
 	operator.post("/v1/operator/shops/"+shop.ID+":suspend", obj{"reason": "for the test"}).want(http.StatusOK)
 	operator.post("/v1/operator/shops/"+shop.ID+":suspend", obj{}).problem(http.StatusBadRequest, "invalid_argument")
 	operator.get("/v1/operator/users").want(http.StatusOK)
@@ -32,7 +33,11 @@ func testAudit(t *testing.T, s *souk) {
 		return page.Entries
 	}
 	var found []entry
-	waittest.Until(t, func() bool { found = of(me.ID); return len(found) == 3 }, "the trail does not have what the operator did")
+	waittest.Until(
+		t,
+		func() bool { found = of(me.ID); return len(found) == 3 },
+		"the trail does not have what the operator did",
+	)
 	require.Equal(t, "read", found[0].Action)
 	require.Equal(t, entry{"failed", shop.ID, "invalid_argument", "shop.moderate", found[1].Address}, found[1])
 	require.Equal(t, "shop.suspended", found[2].Action)

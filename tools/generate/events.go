@@ -29,7 +29,7 @@ shows it as JSON. Events hold IDs and no personal data. [Add an event](tutorials
 `
 
 // eventMessage matches the comment of an event's message: its subject, and when it is published.
-var eventMessage = regexp.MustCompile(`^\w+ is (evt\.[a-z_]+\.[a-z_]+)(?:[.:] ?(.*))?$`)
+var eventMessage = regexp.MustCompile(`^\w+ is (evt\.[a-z_]+\.[a-z_]+(?:\.\*)?)(?:[.:] ?(.*))?$`)
 
 // unconsumed begins the sentence that says why no service consumes an event.
 const unconsumed = "No service consumes it"

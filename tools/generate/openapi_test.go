@@ -232,7 +232,8 @@ func TestOpenAPI_StatusesRolesAndMethodsAreEnums(t *testing.T) {
 	for name, schema := range schemas {
 		properties, _ := schema.(map[string]any)["properties"].(map[string]any)
 		for _, field := range []string{"status", "role", "method", "outcome"} {
-			if p, ok := properties[field].(map[string]any); ok && name != "Problem" {
+			if p, ok := properties[field].(map[string]any); ok && name != "Problem" &&
+				name != "Entry" { // a method of some contract
 				require.NotEmpty(t, p["enum"], "%s.%s", name, field)
 			}
 		}

@@ -84,9 +84,10 @@ func methodsTable(methods []method) string {
 				continue
 			}
 			kind := "more"
-			if m.level == levelPermission {
+			switch m.level {
+			case levelPermission:
 				kind = "marketplace"
-			} else if m.level == levelShopPermission {
+			case levelShopPermission:
 				kind = "shop"
 			}
 			for _, r := range m.routes {

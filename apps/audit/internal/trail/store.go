@@ -4,15 +4,16 @@ package trail
 import (
 	"context"
 	"crypto/ed25519"
-	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	auditv1 "souk/gen/go/souk/audit/v1"
 	"souk/pkg/audit"
+	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
 	"souk/pkg/postgres"
@@ -43,11 +44,15 @@ update chain set seq = added.seq, hash = added.hash from added`
 
 // Record appends the entry of an event to the chain.
 //
-// Errors: those of [event.Event.Decode] and [postgres.Err].
+// Errors: invalid_argument (it is about another service than the one that sent it), those of [event.Event.Decode] and
+// [postgres.Err].
 func (s *Store) Record(ctx context.Context, tx pgx.Tx, e event.Event) error {
 	var r auditv1.Recorded
 	if err := e.Decode(&r); err != nil {
 		return err
+	}
+	if service, _, _ := strings.Cut(r.GetMethod(), "."); audit.SubjectRecorded(service) != e.Subject {
+		return errs.New(errs.Invalid, "an entry about %s came as %s", r.GetMethod(), e.Subject)
 	}
 	var last audit.Position
 	if err := tx.QueryRow(ctx, sqlLock).Scan(&last.Seq, &last.Hash); err != nil {

@@ -126,29 +126,15 @@ func (p part) file(tree *config.Tree, shared keyring, o SplitOptions) (map[strin
 	file := map[string]any{}
 	for _, s := range p.sections {
 		defaults := map[string]reflect.Value{}
-<<<<<<< HEAD
-		config.EachLeaf(
-			s.Name,
-			reflect.ValueOf(s.Into).Elem(),
-			func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) },
-		)
-=======
 		into := reflect.ValueOf(s.Into).Elem()
 		config.EachLeaf(s.Name, into, func(l config.Leaf) { defaults[l.Path] = copyOf(l.Value) })
->>>>>>> 6a461b6dbd10c482da27b8947fd23f80cd082ae4
 		if err := tree.Parse(s); err != nil {
 			return nil, err
 		}
 		var failed error
-<<<<<<< HEAD
-		config.EachLeaf(s.Name, reflect.ValueOf(s.Into).Elem(), func(l config.Leaf) {
-			if d, ok := defaults[l.Path]; ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) ||
-				!p.needs(l.Keys) {
-=======
 		config.EachLeaf(s.Name, into, func(l config.Leaf) {
 			d, ok := defaults[l.Path]
 			if ok && reflect.DeepEqual(d.Interface(), l.Value.Interface()) {
->>>>>>> 6a461b6dbd10c482da27b8947fd23f80cd082ae4
 				return
 			}
 			if l.Path == "identity.seed" || !p.needs(l.Keys) {

@@ -63,11 +63,11 @@ func All() []Service {
 			Contract: auditv1.File_souk_audit_v1_audit_proto,
 			Publishes: []string{
 				"evt.audit.checkpointed",
-				"evt.audit.recorded",
+				"evt.audit.recorded.*",
 			},
 			Consumers: []Consumer{
 				{Purpose: "trail", Subjects: []string{
-					"evt.audit.recorded",
+					"evt.audit.recorded.*",
 				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {

@@ -21,7 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Recorded is evt.audit.recorded: somebody with a permission did something, or tried to. It is written in the transaction of the
+// Recorded is evt.audit.recorded.*: somebody with a permission did something, or tried to. It is written in the transaction of the
 // change.
 type Recorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
