@@ -15,6 +15,7 @@ import (
 	"souk/apps/gateway/internal/repository"
 	"souk/apps/gateway/internal/rest"
 	"souk/pkg/module"
+	"souk/pkg/setting"
 )
 
 // Module is the gateway.
@@ -96,6 +97,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Timeout:        cfg.Timeout,
 		Ready:          s.takesTraffic,
 		Permissions:    permissionsOf(settings),
+		SecondOperator: setting.Derive(settings, setting.AccessSecondOperator.Of).Load,
 		Stopping:       s.streams,
 	})
 	if err != nil {

@@ -7,8 +7,8 @@
 //
 // # At a glance
 //
-//   - Owns: system settings, feature flags, settings of users
-//   - PostgreSQL: documents settings, configured, flags, user_settings, outbox
+//   - Owns: system settings, feature flags, settings of users, approvals of operators' calls
+//   - PostgreSQL: documents settings, configured, flags, user_settings, approvals, outbox
 //   - Redis: –
 //   - Consumes: –
 //   - Publishes: evt.settings.*, evt.flag.*
@@ -23,6 +23,13 @@
 //
 // A setting that no operator has set has the value of its service's configuration. A service sends them when its
 // process starts, so that operators and clients see the value that applies.
+//
+// # Approvals
+//
+// A call with a permission of the setting access.second_operator needs another person's approval. The gateway claims it
+// before the call and settles it afterwards. The approval's ID is a hash of caller, method and request, so it is for
+// this call alone. A claim whose end nobody reports lapses: an idempotent call may then be repeated, another one needs
+// another approval, because it may have taken effect. An approval lasts 24 hours from the first attempt.
 //
 // # What users set
 //

@@ -3,9 +3,11 @@ package settings
 import (
 	"context"
 	_ "embed"
+	"time"
 
 	"souk/apps/settings/internal/settings"
 	settingsv1 "souk/gen/go/souk/settings/v1"
+	"souk/pkg/chore"
 	"souk/pkg/flag"
 	"souk/pkg/module"
 )
@@ -46,5 +48,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	settingsv1.RegisterSettingsServiceServer(p.Server(), settings.NewRPC(settings.Deps{
 		Store: store, Client: client, Features: features, Clock: p.Clock(), Logger: p.Logger(),
 	}))
-	return module.Group(relay, client), nil
+	old := chore.Chore{
+		Name: "delete expired approvals", Every: time.Hour, Clock: p.Clock(), Logger: p.Logger(),
+		Pass: store.DeleteApprovals,
+	}
+	return module.Group(relay, client, module.Func(old.Run)), nil
 }

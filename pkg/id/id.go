@@ -39,6 +39,8 @@ const (
 	Device Prefix = "dev"
 
 	Invitation Prefix = "inv"
+	// Approval identifies a call that a second operator approves.
+	Approval Prefix = "apr"
 	// Key identifies an API key. It is not the key's secret.
 	Key Prefix = "key"
 	// Adjustment is a change of a variant's stock.

@@ -18,6 +18,7 @@ import (
 // The permissions that code names. Contracts name the others, too.
 const (
 	AccessManage    = "access.manage"
+	ApprovalDecide  = "approval.decide"
 	AuditRead       = "audit.read"
 	CategoryWrite   = "category.write"
 	KeyManage       = "apikey.manage"
@@ -57,6 +58,7 @@ func All() []Permission {
 	return []Permission{
 		{AccessManage, "choose the permissions of roles, and what needs a second operator", Marketplace},
 		{KeyManage, "create, list, rotate and delete the API keys of a shop", Owners},
+		{ApprovalDecide, "approve and reject calls of others that need a second operator", Marketplace},
 		{AuditRead, "read the audit trail", Marketplace},
 		{CategoryWrite, "add categories", Marketplace},
 		{"flag.read", "see the feature flags", Marketplace},

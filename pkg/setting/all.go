@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"slices"
 	"time"
 
 	"souk/pkg/permission"
@@ -14,6 +15,24 @@ var (
 	AccessRoleOperator = accessRole(permission.RoleOperator)
 	AccessRoleSupport  = accessRole(permission.RoleSupport)
 )
+
+// AccessSecondOperator is a setting of access.
+var AccessSecondOperator = func() Setting[[]string] {
+	s := permissions(Definition{
+		Key: "access.second_operator",
+		Description: "Permissions of the marketplace whose calls another person must approve first, unless they change " +
+			"nothing.",
+		Permission: permission.AccessManage,
+	}, nil)
+	normalize := s.normalize
+	s.normalize = func(v any) (any, error) {
+		if list, ok := v.([]any); ok && slices.Contains(list, any(permission.ApprovalDecide)) {
+			return nil, invalid("must not have %s: approvals would wait for approvals", permission.ApprovalDecide)
+		}
+		return normalize(v)
+	}
+	return s
+}()
 
 // AccessRoles returns the settings with the permissions of roles, by role.
 func AccessRoles() map[string]Setting[[]string] {
@@ -154,6 +173,7 @@ func All() []Definition {
 		AccessRoleAuditor.Definition,
 		AccessRoleOperator.Definition,
 		AccessRoleSupport.Definition,
+		AccessSecondOperator.Definition,
 		CartAbandonedAfter.Definition,
 		CommentHoldLinks.Definition,
 		CommentHoldRepeatedFrom.Definition,

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,4 +88,36 @@ func testAPIKeys(t *testing.T, s *souk) {
 			return c.get("/v1/shops/"+shop+"/products").status == http.StatusUnauthorized
 		}, "a deleted key is still used")
 	}
+}
+
+// testSecondOperator makes one permission need a second operator, whom nobody replaces alone.
+func testSecondOperator(t *testing.T, s *souk) {
+	admin, first := s.user(email("second-admin"), "admin"), s.user(email("first"), "operator")
+	second := s.user(email("second"), "operator")
+	const setting = "/v1/operator/settings/access.second_operator"
+	first.send(http.MethodPut, setting, obj{"value": []string{}, "expectedVersion": 0}).
+		problem(http.StatusForbidden, "forbidden")
+	admin.send(http.MethodPut, setting, obj{"value": []string{"category.write"}, "expectedVersion": 0}).
+		want(http.StatusOK)
+	name := handle("category")
+	add := func(name string) *answer { return first.post("/v1/operator/categories", obj{"name": name}) }
+	within(t, func() bool { return add(name).status == http.StatusForbidden }, "no second operator is needed")
+	add(name).problem(http.StatusForbidden, "approval_required")
+
+	var list struct {
+		Approvals []struct{ ID, Request, Status string }
+	}
+	second.get("/v1/operator/approvals?status=pending").want(http.StatusOK).into(&list)
+	i := slices.IndexFunc(list.Approvals, func(a struct{ ID, Request, Status string }) bool {
+		return strings.Contains(a.Request, name)
+	})
+	require.GreaterOrEqual(t, i, 0)
+	approve := "/v1/operator/approvals/" + list.Approvals[i].ID + ":approve"
+	first.post(approve, obj{}).problem(http.StatusForbidden, "forbidden")
+	second.post(approve, obj{}).want(http.StatusOK)
+	add(name+"-other").problem(http.StatusForbidden, "approval_required")
+	add(name).want(http.StatusCreated)
+	add(name).problem(http.StatusForbidden, "approval_required")
+	admin.post(setting+":rollback", obj{"version": 0}).want(http.StatusOK)
+	within(t, func() bool { return add(name+"-free").status == http.StatusCreated }, "a second operator is needed")
 }

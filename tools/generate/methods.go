@@ -25,6 +25,7 @@ type method struct {
 	descriptor     protoreflect.MethodDescriptor
 	level          protoreflect.EnumNumber
 	permission     string // that the access names; empty: none
+	readOnly       bool   // it has no side effects
 	idempotencyKey bool
 	successStatus  int
 	cacheSeconds   int
@@ -102,6 +103,7 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 		}
 		return true
 	})
+	m.readOnly = own.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	linked := new(descriptorpb.MethodOptions)
 	if err := proto.Unmarshal(data, linked); err != nil {
 		return m, err

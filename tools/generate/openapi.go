@@ -287,6 +287,9 @@ func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 	if m.level != levelPublic || r.verb != "get" {
 		all = append(all, errs.Forbidden)
 	}
+	if m.permission != "" && !m.readOnly {
+		all = append(all, errs.ApprovalRequired)
+	}
 	if len(r.variables()) > 0 || r.keyed() && m.resource { // a repetition may find that it is gone
 		all = append(all, errs.NotFound)
 	}

@@ -250,7 +250,8 @@ func (i *Idempotency) run(
 	completed = true
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
 		x.Code == string(errs.CheckoutInProgress) ||
-		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) {
+		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) ||
+		x.Code == string(errs.ApprovalRequired) {
 		release(ctx, i.Keys, i.Logger, c.key, c.owner)
 		rec.flush()
 		return

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
+	settingsv1 "souk/gen/go/souk/settings/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
@@ -56,6 +58,8 @@ type Deps struct {
 	Ready          func(context.Context) error
 	// Permissions returns what roles allow in the whole marketplace.
 	Permissions func(roles []string) []string
+	// SecondOperator returns the permissions whose calls another operator must approve.
+	SecondOperator func() []string
 	// Stopping is closed when the gateway stops.
 	Stopping <-chan struct{}
 }
@@ -110,7 +114,10 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	// The mux turns replies into JSON and changes nothing in them.
 	contracts, err := newMux(
 		ctx,
-		preconditions{rpc.ReadOnlyReplies(d.Conn)},
+		preconditions{secondOperator{
+			ClientConnInterface: rpc.ReadOnlyReplies(d.Conn), required: d.SecondOperator, logger: d.Logger,
+			approvals: settingsv1.NewSettingsServiceClient(d.Conn), methods: &sync.Map{},
+		}},
 		routes,
 		in,
 		d.Cache,

@@ -26,6 +26,7 @@ type Store struct {
 	configured *document.Collection[Configured]
 	flags      *document.Collection[Flag]
 	users      *document.Collection[UserSettings]
+	approvals  *document.Collection[Approval]
 	wake       func()
 }
 
@@ -45,14 +46,23 @@ func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Sto
 	if s.flags, err = open(ctx, documents, "flags", func(v Flag) string { return v.Key }); err != nil {
 		return nil, err
 	}
-	s.users, err = open(ctx, documents, "user_settings", func(v UserSettings) string { return v.UserID })
+	if s.users, err = open(
+		ctx,
+		documents,
+		"user_settings",
+		func(v UserSettings) string { return v.UserID },
+	); err != nil {
+		return nil, err
+	}
+	s.approvals, err = open(ctx, documents, "approvals", func(v Approval) string { return v.ID },
+		document.Index{Name: "by_caller", Fields: []string{"callerId", "status"}})
 	return s, err
 }
 
 func open[T any](
-	ctx context.Context, documents *document.Store, name string, id func(T) string,
+	ctx context.Context, documents *document.Store, name string, id func(T) string, indexes ...document.Index,
 ) (*document.Collection[T], error) {
-	c, err := document.NewCollection(documents, document.Spec[T]{Name: name, ID: id})
+	c, err := document.NewCollection(documents, document.Spec[T]{Name: name, ID: id, Indexes: indexes})
 	if err != nil {
 		return nil, err
 	}

@@ -1771,6 +1771,636 @@ func (x *GetSnapshotResponse) GetFlags() []*Flag {
 	return nil
 }
 
+// Approval is a call that needs a second operator.
+type Approval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "apr_…".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The user who called.
+	CallerId string `protobuf:"bytes,2,opt,name=caller_id,json=callerId,proto3" json:"caller_id,omitempty"`
+	// The method of the contract.
+	Method string `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	// The permission that the call needs, and that who approves it must have.
+	Permission string `protobuf:"bytes,4,opt,name=permission,proto3" json:"permission,omitempty"`
+	// The request as JSON; its beginning, if it is long.
+	Request string `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	// pending, approved, running, used or rejected.
+	Status    string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Who approved or rejected it; absent: nobody yet.
+	DecidedBy     *string `protobuf:"bytes,9,opt,name=decided_by,json=decidedBy,proto3,oneof" json:"decided_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approval) Reset() {
+	*x = Approval{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approval) ProtoMessage() {}
+
+func (x *Approval) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approval.ProtoReflect.Descriptor instead.
+func (*Approval) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Approval) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Approval) GetCallerId() string {
+	if x != nil {
+		return x.CallerId
+	}
+	return ""
+}
+
+func (x *Approval) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Approval) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *Approval) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *Approval) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Approval) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Approval) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Approval) GetDecidedBy() string {
+	if x != nil && x.DecidedBy != nil {
+		return *x.DecidedBy
+	}
+	return ""
+}
+
+type ListApprovalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those with this status: pending, approved, running, used or rejected. Empty: all.
+	Status        string `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListApprovalsRequest) Reset() {
+	*x = ListApprovalsRequest{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListApprovalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListApprovalsRequest) ProtoMessage() {}
+
+func (x *ListApprovalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListApprovalsRequest.ProtoReflect.Descriptor instead.
+func (*ListApprovalsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListApprovalsRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+type ListApprovalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Approvals     []*Approval            `protobuf:"bytes,1,rep,name=approvals,proto3" json:"approvals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListApprovalsResponse) Reset() {
+	*x = ListApprovalsResponse{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListApprovalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListApprovalsResponse) ProtoMessage() {}
+
+func (x *ListApprovalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListApprovalsResponse.ProtoReflect.Descriptor instead.
+func (*ListApprovalsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListApprovalsResponse) GetApprovals() []*Approval {
+	if x != nil {
+		return x.Approvals
+	}
+	return nil
+}
+
+type ApproveCallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The approval's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveCallRequest) Reset() {
+	*x = ApproveCallRequest{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveCallRequest) ProtoMessage() {}
+
+func (x *ApproveCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveCallRequest.ProtoReflect.Descriptor instead.
+func (*ApproveCallRequest) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ApproveCallRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ApproveCallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Approval      *Approval              `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveCallResponse) Reset() {
+	*x = ApproveCallResponse{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveCallResponse) ProtoMessage() {}
+
+func (x *ApproveCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveCallResponse.ProtoReflect.Descriptor instead.
+func (*ApproveCallResponse) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ApproveCallResponse) GetApproval() *Approval {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
+type RejectCallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The approval's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectCallRequest) Reset() {
+	*x = RejectCallRequest{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectCallRequest) ProtoMessage() {}
+
+func (x *RejectCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectCallRequest.ProtoReflect.Descriptor instead.
+func (*RejectCallRequest) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RejectCallRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RejectCallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Approval      *Approval              `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectCallResponse) Reset() {
+	*x = RejectCallResponse{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectCallResponse) ProtoMessage() {}
+
+func (x *RejectCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectCallResponse.ProtoReflect.Descriptor instead.
+func (*RejectCallResponse) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RejectCallResponse) GetApproval() *Approval {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
+type ClaimApprovalRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CallerId   string                 `protobuf:"bytes,1,opt,name=caller_id,json=callerId,proto3" json:"caller_id,omitempty"`
+	Method     string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	Permission string                 `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	// SHA-256 of the request.
+	Digest []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The beginning of the request as JSON, for who approves it.
+	Request string `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`
+	// How long the call runs at most.
+	TimeoutSeconds int32 `protobuf:"varint,6,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`
+	// The call may be repeated if its outcome is unknown.
+	Idempotent    bool `protobuf:"varint,7,opt,name=idempotent,proto3" json:"idempotent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimApprovalRequest) Reset() {
+	*x = ClaimApprovalRequest{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimApprovalRequest) ProtoMessage() {}
+
+func (x *ClaimApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimApprovalRequest.ProtoReflect.Descriptor instead.
+func (*ClaimApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ClaimApprovalRequest) GetCallerId() string {
+	if x != nil {
+		return x.CallerId
+	}
+	return ""
+}
+
+func (x *ClaimApprovalRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *ClaimApprovalRequest) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *ClaimApprovalRequest) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *ClaimApprovalRequest) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *ClaimApprovalRequest) GetTimeoutSeconds() int32 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
+func (x *ClaimApprovalRequest) GetIdempotent() bool {
+	if x != nil {
+		return x.Idempotent
+	}
+	return false
+}
+
+type ClaimApprovalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The approval.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Identifies the claim. Empty: the call is not approved.
+	Claim         string `protobuf:"bytes,2,opt,name=claim,proto3" json:"claim,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimApprovalResponse) Reset() {
+	*x = ClaimApprovalResponse{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimApprovalResponse) ProtoMessage() {}
+
+func (x *ClaimApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimApprovalResponse.ProtoReflect.Descriptor instead.
+func (*ClaimApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ClaimApprovalResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ClaimApprovalResponse) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+type SettleApprovalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Claim string                 `protobuf:"bytes,2,opt,name=claim,proto3" json:"claim,omitempty"`
+	// The call took effect. Otherwise it had none, and the approval holds for a repetition.
+	Used          bool `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleApprovalRequest) Reset() {
+	*x = SettleApprovalRequest{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleApprovalRequest) ProtoMessage() {}
+
+func (x *SettleApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleApprovalRequest.ProtoReflect.Descriptor instead.
+func (*SettleApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SettleApprovalRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SettleApprovalRequest) GetClaim() string {
+	if x != nil {
+		return x.Claim
+	}
+	return ""
+}
+
+func (x *SettleApprovalRequest) GetUsed() bool {
+	if x != nil {
+		return x.Used
+	}
+	return false
+}
+
+type SettleApprovalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleApprovalResponse) Reset() {
+	*x = SettleApprovalResponse{}
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleApprovalResponse) ProtoMessage() {}
+
+func (x *SettleApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_settings_v1_settings_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleApprovalResponse.ProtoReflect.Descriptor instead.
+func (*SettleApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_souk_settings_v1_settings_proto_rawDescGZIP(), []int{41}
+}
+
 var File_souk_settings_v1_settings_proto protoreflect.FileDescriptor
 
 const file_souk_settings_v1_settings_proto_rawDesc = "" +
@@ -1917,7 +2547,56 @@ const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"\x05flags\x18\x02 \x03(\v2\x16.souk.settings.v1.FlagR\x05flags\x1aQ\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
-	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x012\xbb\x0e\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\xac\x05\n" +
+	"\bApproval\x12X\n" +
+	"\x02id\x18\x01 \x01(\tBH\xb2\xf4\x18Dapr_5f2b7c1f8a3d5e9b04c7d21a0198c5f27e6b7c1f8a3d5e9b04c7d21a0198c5f2R\x02id\x12E\n" +
+	"\tcaller_id\x18\x02 \x01(\tB(\xb2\xf4\x18$usr_0198c5f27e6b7c1f8a3d5e9b04c7d21aR\bcallerId\x12M\n" +
+	"\x06method\x18\x03 \x01(\tB5\xb2\xf4\x181/souk.order.v1.OrderService/CancelOrderAsOperatorR\x06method\x120\n" +
+	"\n" +
+	"permission\x18\x04 \x01(\tB\x10\xb2\xf4\x18\forder.cancelR\n" +
+	"permission\x12`\n" +
+	"\arequest\x18\x05 \x01(\tBF\x98\xf4\x18\x01\xb2\xf4\x18>{\"id\":\"ord_0198c5f27e6b7c1f8a3d5e9b04c7d21a\",\"reason\":\"fraud\"}R\arequest\x12I\n" +
+	"\x06status\x18\x06 \x01(\tB1\xbaH.r,R\apendingR\bapprovedR\arunningR\x04usedR\brejectedR\x06status\x129\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12L\n" +
+	"\n" +
+	"decided_by\x18\t \x01(\tB(\xb2\xf4\x18$usr_0198c5f27e6b7c1f8a3d5e9b04c7d21bH\x00R\tdecidedBy\x88\x01\x01B\r\n" +
+	"\v_decided_by\"c\n" +
+	"\x14ListApprovalsRequest\x12K\n" +
+	"\x06status\x18\x01 \x01(\tB3\xbaH0r.R\x00R\apendingR\bapprovedR\arunningR\x04usedR\brejectedR\x06status\"Q\n" +
+	"\x15ListApprovalsResponse\x128\n" +
+	"\tapprovals\x18\x01 \x03(\v2\x1a.souk.settings.v1.ApprovalR\tapprovals\"-\n" +
+	"\x12ApproveCallRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"M\n" +
+	"\x13ApproveCallResponse\x126\n" +
+	"\bapproval\x18\x01 \x01(\v2\x1a.souk.settings.v1.ApprovalR\bapproval\",\n" +
+	"\x11RejectCallRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"L\n" +
+	"\x12RejectCallResponse\x126\n" +
+	"\bapproval\x18\x01 \x01(\v2\x1a.souk.settings.v1.ApprovalR\bapproval\"\xa4\x02\n" +
+	"\x14ClaimApprovalRequest\x12$\n" +
+	"\tcaller_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\bcallerId\x12\x1f\n" +
+	"\x06method\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06method\x12'\n" +
+	"\n" +
+	"permission\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"permission\x12\x1f\n" +
+	"\x06digest\x18\x04 \x01(\fB\a\xbaH\x04z\x02h R\x06digest\x12&\n" +
+	"\arequest\x18\x05 \x01(\tB\f\xbaH\x05r\x03\x18\x80@\x98\xf4\x18\x01R\arequest\x123\n" +
+	"\x0ftimeout_seconds\x18\x06 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xd8\x04(\x01R\x0etimeoutSeconds\x12\x1e\n" +
+	"\n" +
+	"idempotent\x18\a \x01(\bR\n" +
+	"idempotent\"=\n" +
+	"\x15ClaimApprovalResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05claim\x18\x02 \x01(\tR\x05claim\"c\n" +
+	"\x15SettleApprovalRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12\x1d\n" +
+	"\x05claim\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05claim\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\bR\x04used\"\x18\n" +
+	"\x16SettleApprovalResponse2\xbe\x14\n" +
 	"\x0fSettingsService\x12\x8b\x01\n" +
 	"\x11GetPublicSettings\x12*.souk.settings.v1.GetPublicSettingsRequest\x1a+.souk.settings.v1.GetPublicSettingsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\x94\x01\n" +
 	"\fListSettings\x12%.souk.settings.v1.ListSettingsRequest\x1a&.souk.settings.v1.ListSettingsResponse\"5\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/settings\x90\x02\x01\x12\xb5\x01\n" +
@@ -1940,7 +2619,17 @@ const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"DeleteFlag\x12#.souk.settings.v1.DeleteFlagRequest\x1a$.souk.settings.v1.DeleteFlagResponse\"5\xca\xf3\x18\x0e\b\x04\"\n" +
 	"flag.write\x82\xd3\xe4\x93\x02\x1a*\x18/v1/operator/flags/{key}\x90\x02\x02\x12v\n" +
 	"\n" +
-	"GetMyFlags\x12#.souk.settings.v1.GetMyFlagsRequest\x1a$.souk.settings.v1.GetMyFlagsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/flags\x90\x02\x01\x12e\n" +
+	"GetMyFlags\x12#.souk.settings.v1.GetMyFlagsRequest\x1a$.souk.settings.v1.GetMyFlagsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/flags\x90\x02\x01\x12\x9a\x01\n" +
+	"\rListApprovals\x12&.souk.settings.v1.ListApprovalsRequest\x1a'.souk.settings.v1.ListApprovalsResponse\"8\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operator/approvals\x90\x02\x01\x12\xbc\x01\n" +
+	"\vApproveCall\x12$.souk.settings.v1.ApproveCallRequest\x1a%.souk.settings.v1.ApproveCallResponse\"`\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\bapproval\"#/v1/operator/approvals/{id}:approve\x90\x02\x02\x12\xb8\x01\n" +
+	"\n" +
+	"RejectCall\x12#.souk.settings.v1.RejectCallRequest\x1a$.souk.settings.v1.RejectCallResponse\"_\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x021:\x01*b\bapproval\"\"/v1/operator/approvals/{id}:reject\x90\x02\x02\x12q\n" +
+	"\rClaimApproval\x12&.souk.settings.v1.ClaimApprovalRequest\x1a'.souk.settings.v1.ClaimApprovalResponse\"\x0f\xca\xf3\x18\v\b\x05\x1a\agateway\x12w\n" +
+	"\x0eSettleApproval\x12'.souk.settings.v1.SettleApprovalRequest\x1a(.souk.settings.v1.SettleApprovalResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12e\n" +
 	"\vGetSnapshot\x12$.souk.settings.v1.GetSnapshotRequest\x1a%.souk.settings.v1.GetSnapshotResponse\"\t\xca\xf3\x18\x02\b\x05\x90\x02\x02B)Z'souk/gen/go/souk/settings/v1;settingsv1b\x06proto3"
 
 var (
@@ -1955,7 +2644,7 @@ func file_souk_settings_v1_settings_proto_rawDescGZIP() []byte {
 	return file_souk_settings_v1_settings_proto_rawDescData
 }
 
-var file_souk_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_souk_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_souk_settings_v1_settings_proto_goTypes = []any{
 	(*Setting)(nil),                     // 0: souk.settings.v1.Setting
 	(*SettingVersion)(nil),              // 1: souk.settings.v1.SettingVersion
@@ -1988,78 +2677,104 @@ var file_souk_settings_v1_settings_proto_goTypes = []any{
 	(*GetMyFlagsResponse)(nil),          // 28: souk.settings.v1.GetMyFlagsResponse
 	(*GetSnapshotRequest)(nil),          // 29: souk.settings.v1.GetSnapshotRequest
 	(*GetSnapshotResponse)(nil),         // 30: souk.settings.v1.GetSnapshotResponse
-	nil,                                 // 31: souk.settings.v1.Flag.VariantsEntry
-	nil,                                 // 32: souk.settings.v1.GetPublicSettingsResponse.SettingsEntry
-	nil,                                 // 33: souk.settings.v1.UpdateFlagRequest.VariantsEntry
-	nil,                                 // 34: souk.settings.v1.GetMyFlagsResponse.FlagsEntry
-	nil,                                 // 35: souk.settings.v1.GetSnapshotRequest.ConfiguredEntry
-	nil,                                 // 36: souk.settings.v1.GetSnapshotResponse.ValuesEntry
-	(*structpb.Value)(nil),              // 37: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil),       // 38: google.protobuf.Timestamp
+	(*Approval)(nil),                    // 31: souk.settings.v1.Approval
+	(*ListApprovalsRequest)(nil),        // 32: souk.settings.v1.ListApprovalsRequest
+	(*ListApprovalsResponse)(nil),       // 33: souk.settings.v1.ListApprovalsResponse
+	(*ApproveCallRequest)(nil),          // 34: souk.settings.v1.ApproveCallRequest
+	(*ApproveCallResponse)(nil),         // 35: souk.settings.v1.ApproveCallResponse
+	(*RejectCallRequest)(nil),           // 36: souk.settings.v1.RejectCallRequest
+	(*RejectCallResponse)(nil),          // 37: souk.settings.v1.RejectCallResponse
+	(*ClaimApprovalRequest)(nil),        // 38: souk.settings.v1.ClaimApprovalRequest
+	(*ClaimApprovalResponse)(nil),       // 39: souk.settings.v1.ClaimApprovalResponse
+	(*SettleApprovalRequest)(nil),       // 40: souk.settings.v1.SettleApprovalRequest
+	(*SettleApprovalResponse)(nil),      // 41: souk.settings.v1.SettleApprovalResponse
+	nil,                                 // 42: souk.settings.v1.Flag.VariantsEntry
+	nil,                                 // 43: souk.settings.v1.GetPublicSettingsResponse.SettingsEntry
+	nil,                                 // 44: souk.settings.v1.UpdateFlagRequest.VariantsEntry
+	nil,                                 // 45: souk.settings.v1.GetMyFlagsResponse.FlagsEntry
+	nil,                                 // 46: souk.settings.v1.GetSnapshotRequest.ConfiguredEntry
+	nil,                                 // 47: souk.settings.v1.GetSnapshotResponse.ValuesEntry
+	(*structpb.Value)(nil),              // 48: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),       // 49: google.protobuf.Timestamp
 }
 var file_souk_settings_v1_settings_proto_depIdxs = []int32{
-	37, // 0: souk.settings.v1.Setting.value:type_name -> google.protobuf.Value
-	37, // 1: souk.settings.v1.Setting.default:type_name -> google.protobuf.Value
-	38, // 2: souk.settings.v1.Setting.updated_at:type_name -> google.protobuf.Timestamp
-	37, // 3: souk.settings.v1.SettingVersion.value:type_name -> google.protobuf.Value
-	38, // 4: souk.settings.v1.SettingVersion.created_at:type_name -> google.protobuf.Timestamp
-	31, // 5: souk.settings.v1.Flag.variants:type_name -> souk.settings.v1.Flag.VariantsEntry
+	48, // 0: souk.settings.v1.Setting.value:type_name -> google.protobuf.Value
+	48, // 1: souk.settings.v1.Setting.default:type_name -> google.protobuf.Value
+	49, // 2: souk.settings.v1.Setting.updated_at:type_name -> google.protobuf.Timestamp
+	48, // 3: souk.settings.v1.SettingVersion.value:type_name -> google.protobuf.Value
+	49, // 4: souk.settings.v1.SettingVersion.created_at:type_name -> google.protobuf.Timestamp
+	42, // 5: souk.settings.v1.Flag.variants:type_name -> souk.settings.v1.Flag.VariantsEntry
 	4,  // 6: souk.settings.v1.Flag.rules:type_name -> souk.settings.v1.FlagRule
 	6,  // 7: souk.settings.v1.Flag.rollout:type_name -> souk.settings.v1.FlagShare
-	38, // 8: souk.settings.v1.Flag.updated_at:type_name -> google.protobuf.Timestamp
+	49, // 8: souk.settings.v1.Flag.updated_at:type_name -> google.protobuf.Timestamp
 	5,  // 9: souk.settings.v1.FlagRule.if:type_name -> souk.settings.v1.FlagCondition
-	32, // 10: souk.settings.v1.GetPublicSettingsResponse.settings:type_name -> souk.settings.v1.GetPublicSettingsResponse.SettingsEntry
+	43, // 10: souk.settings.v1.GetPublicSettingsResponse.settings:type_name -> souk.settings.v1.GetPublicSettingsResponse.SettingsEntry
 	0,  // 11: souk.settings.v1.ListSettingsResponse.settings:type_name -> souk.settings.v1.Setting
-	37, // 12: souk.settings.v1.UpdateSettingRequest.value:type_name -> google.protobuf.Value
+	48, // 12: souk.settings.v1.UpdateSettingRequest.value:type_name -> google.protobuf.Value
 	0,  // 13: souk.settings.v1.UpdateSettingResponse.setting:type_name -> souk.settings.v1.Setting
 	1,  // 14: souk.settings.v1.ListSettingVersionsResponse.versions:type_name -> souk.settings.v1.SettingVersion
 	0,  // 15: souk.settings.v1.RollbackSettingResponse.setting:type_name -> souk.settings.v1.Setting
 	2,  // 16: souk.settings.v1.GetMySettingsResponse.settings:type_name -> souk.settings.v1.UserSettings
 	2,  // 17: souk.settings.v1.UpdateMySettingsResponse.settings:type_name -> souk.settings.v1.UserSettings
 	3,  // 18: souk.settings.v1.ListFlagsResponse.flags:type_name -> souk.settings.v1.Flag
-	33, // 19: souk.settings.v1.UpdateFlagRequest.variants:type_name -> souk.settings.v1.UpdateFlagRequest.VariantsEntry
+	44, // 19: souk.settings.v1.UpdateFlagRequest.variants:type_name -> souk.settings.v1.UpdateFlagRequest.VariantsEntry
 	4,  // 20: souk.settings.v1.UpdateFlagRequest.rules:type_name -> souk.settings.v1.FlagRule
 	6,  // 21: souk.settings.v1.UpdateFlagRequest.rollout:type_name -> souk.settings.v1.FlagShare
 	3,  // 22: souk.settings.v1.UpdateFlagResponse.flag:type_name -> souk.settings.v1.Flag
-	34, // 23: souk.settings.v1.GetMyFlagsResponse.flags:type_name -> souk.settings.v1.GetMyFlagsResponse.FlagsEntry
-	35, // 24: souk.settings.v1.GetSnapshotRequest.configured:type_name -> souk.settings.v1.GetSnapshotRequest.ConfiguredEntry
-	36, // 25: souk.settings.v1.GetSnapshotResponse.values:type_name -> souk.settings.v1.GetSnapshotResponse.ValuesEntry
+	45, // 23: souk.settings.v1.GetMyFlagsResponse.flags:type_name -> souk.settings.v1.GetMyFlagsResponse.FlagsEntry
+	46, // 24: souk.settings.v1.GetSnapshotRequest.configured:type_name -> souk.settings.v1.GetSnapshotRequest.ConfiguredEntry
+	47, // 25: souk.settings.v1.GetSnapshotResponse.values:type_name -> souk.settings.v1.GetSnapshotResponse.ValuesEntry
 	3,  // 26: souk.settings.v1.GetSnapshotResponse.flags:type_name -> souk.settings.v1.Flag
-	37, // 27: souk.settings.v1.Flag.VariantsEntry.value:type_name -> google.protobuf.Value
-	37, // 28: souk.settings.v1.GetPublicSettingsResponse.SettingsEntry.value:type_name -> google.protobuf.Value
-	37, // 29: souk.settings.v1.UpdateFlagRequest.VariantsEntry.value:type_name -> google.protobuf.Value
-	37, // 30: souk.settings.v1.GetMyFlagsResponse.FlagsEntry.value:type_name -> google.protobuf.Value
-	37, // 31: souk.settings.v1.GetSnapshotRequest.ConfiguredEntry.value:type_name -> google.protobuf.Value
-	37, // 32: souk.settings.v1.GetSnapshotResponse.ValuesEntry.value:type_name -> google.protobuf.Value
-	7,  // 33: souk.settings.v1.SettingsService.GetPublicSettings:input_type -> souk.settings.v1.GetPublicSettingsRequest
-	9,  // 34: souk.settings.v1.SettingsService.ListSettings:input_type -> souk.settings.v1.ListSettingsRequest
-	11, // 35: souk.settings.v1.SettingsService.UpdateSetting:input_type -> souk.settings.v1.UpdateSettingRequest
-	13, // 36: souk.settings.v1.SettingsService.ListSettingVersions:input_type -> souk.settings.v1.ListSettingVersionsRequest
-	15, // 37: souk.settings.v1.SettingsService.RollbackSetting:input_type -> souk.settings.v1.RollbackSettingRequest
-	17, // 38: souk.settings.v1.SettingsService.GetMySettings:input_type -> souk.settings.v1.GetMySettingsRequest
-	19, // 39: souk.settings.v1.SettingsService.UpdateMySettings:input_type -> souk.settings.v1.UpdateMySettingsRequest
-	21, // 40: souk.settings.v1.SettingsService.ListFlags:input_type -> souk.settings.v1.ListFlagsRequest
-	23, // 41: souk.settings.v1.SettingsService.UpdateFlag:input_type -> souk.settings.v1.UpdateFlagRequest
-	25, // 42: souk.settings.v1.SettingsService.DeleteFlag:input_type -> souk.settings.v1.DeleteFlagRequest
-	27, // 43: souk.settings.v1.SettingsService.GetMyFlags:input_type -> souk.settings.v1.GetMyFlagsRequest
-	29, // 44: souk.settings.v1.SettingsService.GetSnapshot:input_type -> souk.settings.v1.GetSnapshotRequest
-	8,  // 45: souk.settings.v1.SettingsService.GetPublicSettings:output_type -> souk.settings.v1.GetPublicSettingsResponse
-	10, // 46: souk.settings.v1.SettingsService.ListSettings:output_type -> souk.settings.v1.ListSettingsResponse
-	12, // 47: souk.settings.v1.SettingsService.UpdateSetting:output_type -> souk.settings.v1.UpdateSettingResponse
-	14, // 48: souk.settings.v1.SettingsService.ListSettingVersions:output_type -> souk.settings.v1.ListSettingVersionsResponse
-	16, // 49: souk.settings.v1.SettingsService.RollbackSetting:output_type -> souk.settings.v1.RollbackSettingResponse
-	18, // 50: souk.settings.v1.SettingsService.GetMySettings:output_type -> souk.settings.v1.GetMySettingsResponse
-	20, // 51: souk.settings.v1.SettingsService.UpdateMySettings:output_type -> souk.settings.v1.UpdateMySettingsResponse
-	22, // 52: souk.settings.v1.SettingsService.ListFlags:output_type -> souk.settings.v1.ListFlagsResponse
-	24, // 53: souk.settings.v1.SettingsService.UpdateFlag:output_type -> souk.settings.v1.UpdateFlagResponse
-	26, // 54: souk.settings.v1.SettingsService.DeleteFlag:output_type -> souk.settings.v1.DeleteFlagResponse
-	28, // 55: souk.settings.v1.SettingsService.GetMyFlags:output_type -> souk.settings.v1.GetMyFlagsResponse
-	30, // 56: souk.settings.v1.SettingsService.GetSnapshot:output_type -> souk.settings.v1.GetSnapshotResponse
-	45, // [45:57] is the sub-list for method output_type
-	33, // [33:45] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	49, // 27: souk.settings.v1.Approval.created_at:type_name -> google.protobuf.Timestamp
+	49, // 28: souk.settings.v1.Approval.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 29: souk.settings.v1.ListApprovalsResponse.approvals:type_name -> souk.settings.v1.Approval
+	31, // 30: souk.settings.v1.ApproveCallResponse.approval:type_name -> souk.settings.v1.Approval
+	31, // 31: souk.settings.v1.RejectCallResponse.approval:type_name -> souk.settings.v1.Approval
+	48, // 32: souk.settings.v1.Flag.VariantsEntry.value:type_name -> google.protobuf.Value
+	48, // 33: souk.settings.v1.GetPublicSettingsResponse.SettingsEntry.value:type_name -> google.protobuf.Value
+	48, // 34: souk.settings.v1.UpdateFlagRequest.VariantsEntry.value:type_name -> google.protobuf.Value
+	48, // 35: souk.settings.v1.GetMyFlagsResponse.FlagsEntry.value:type_name -> google.protobuf.Value
+	48, // 36: souk.settings.v1.GetSnapshotRequest.ConfiguredEntry.value:type_name -> google.protobuf.Value
+	48, // 37: souk.settings.v1.GetSnapshotResponse.ValuesEntry.value:type_name -> google.protobuf.Value
+	7,  // 38: souk.settings.v1.SettingsService.GetPublicSettings:input_type -> souk.settings.v1.GetPublicSettingsRequest
+	9,  // 39: souk.settings.v1.SettingsService.ListSettings:input_type -> souk.settings.v1.ListSettingsRequest
+	11, // 40: souk.settings.v1.SettingsService.UpdateSetting:input_type -> souk.settings.v1.UpdateSettingRequest
+	13, // 41: souk.settings.v1.SettingsService.ListSettingVersions:input_type -> souk.settings.v1.ListSettingVersionsRequest
+	15, // 42: souk.settings.v1.SettingsService.RollbackSetting:input_type -> souk.settings.v1.RollbackSettingRequest
+	17, // 43: souk.settings.v1.SettingsService.GetMySettings:input_type -> souk.settings.v1.GetMySettingsRequest
+	19, // 44: souk.settings.v1.SettingsService.UpdateMySettings:input_type -> souk.settings.v1.UpdateMySettingsRequest
+	21, // 45: souk.settings.v1.SettingsService.ListFlags:input_type -> souk.settings.v1.ListFlagsRequest
+	23, // 46: souk.settings.v1.SettingsService.UpdateFlag:input_type -> souk.settings.v1.UpdateFlagRequest
+	25, // 47: souk.settings.v1.SettingsService.DeleteFlag:input_type -> souk.settings.v1.DeleteFlagRequest
+	27, // 48: souk.settings.v1.SettingsService.GetMyFlags:input_type -> souk.settings.v1.GetMyFlagsRequest
+	32, // 49: souk.settings.v1.SettingsService.ListApprovals:input_type -> souk.settings.v1.ListApprovalsRequest
+	34, // 50: souk.settings.v1.SettingsService.ApproveCall:input_type -> souk.settings.v1.ApproveCallRequest
+	36, // 51: souk.settings.v1.SettingsService.RejectCall:input_type -> souk.settings.v1.RejectCallRequest
+	38, // 52: souk.settings.v1.SettingsService.ClaimApproval:input_type -> souk.settings.v1.ClaimApprovalRequest
+	40, // 53: souk.settings.v1.SettingsService.SettleApproval:input_type -> souk.settings.v1.SettleApprovalRequest
+	29, // 54: souk.settings.v1.SettingsService.GetSnapshot:input_type -> souk.settings.v1.GetSnapshotRequest
+	8,  // 55: souk.settings.v1.SettingsService.GetPublicSettings:output_type -> souk.settings.v1.GetPublicSettingsResponse
+	10, // 56: souk.settings.v1.SettingsService.ListSettings:output_type -> souk.settings.v1.ListSettingsResponse
+	12, // 57: souk.settings.v1.SettingsService.UpdateSetting:output_type -> souk.settings.v1.UpdateSettingResponse
+	14, // 58: souk.settings.v1.SettingsService.ListSettingVersions:output_type -> souk.settings.v1.ListSettingVersionsResponse
+	16, // 59: souk.settings.v1.SettingsService.RollbackSetting:output_type -> souk.settings.v1.RollbackSettingResponse
+	18, // 60: souk.settings.v1.SettingsService.GetMySettings:output_type -> souk.settings.v1.GetMySettingsResponse
+	20, // 61: souk.settings.v1.SettingsService.UpdateMySettings:output_type -> souk.settings.v1.UpdateMySettingsResponse
+	22, // 62: souk.settings.v1.SettingsService.ListFlags:output_type -> souk.settings.v1.ListFlagsResponse
+	24, // 63: souk.settings.v1.SettingsService.UpdateFlag:output_type -> souk.settings.v1.UpdateFlagResponse
+	26, // 64: souk.settings.v1.SettingsService.DeleteFlag:output_type -> souk.settings.v1.DeleteFlagResponse
+	28, // 65: souk.settings.v1.SettingsService.GetMyFlags:output_type -> souk.settings.v1.GetMyFlagsResponse
+	33, // 66: souk.settings.v1.SettingsService.ListApprovals:output_type -> souk.settings.v1.ListApprovalsResponse
+	35, // 67: souk.settings.v1.SettingsService.ApproveCall:output_type -> souk.settings.v1.ApproveCallResponse
+	37, // 68: souk.settings.v1.SettingsService.RejectCall:output_type -> souk.settings.v1.RejectCallResponse
+	39, // 69: souk.settings.v1.SettingsService.ClaimApproval:output_type -> souk.settings.v1.ClaimApprovalResponse
+	41, // 70: souk.settings.v1.SettingsService.SettleApproval:output_type -> souk.settings.v1.SettleApprovalResponse
+	30, // 71: souk.settings.v1.SettingsService.GetSnapshot:output_type -> souk.settings.v1.GetSnapshotResponse
+	55, // [55:72] is the sub-list for method output_type
+	38, // [38:55] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_souk_settings_v1_settings_proto_init() }
@@ -2072,13 +2787,14 @@ func file_souk_settings_v1_settings_proto_init() {
 	file_souk_settings_v1_settings_proto_msgTypes[15].OneofWrappers = []any{}
 	file_souk_settings_v1_settings_proto_msgTypes[19].OneofWrappers = []any{}
 	file_souk_settings_v1_settings_proto_msgTypes[23].OneofWrappers = []any{}
+	file_souk_settings_v1_settings_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_settings_v1_settings_proto_rawDesc), len(file_souk_settings_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

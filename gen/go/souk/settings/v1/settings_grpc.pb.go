@@ -32,6 +32,11 @@ const (
 	SettingsService_UpdateFlag_FullMethodName          = "/souk.settings.v1.SettingsService/UpdateFlag"
 	SettingsService_DeleteFlag_FullMethodName          = "/souk.settings.v1.SettingsService/DeleteFlag"
 	SettingsService_GetMyFlags_FullMethodName          = "/souk.settings.v1.SettingsService/GetMyFlags"
+	SettingsService_ListApprovals_FullMethodName       = "/souk.settings.v1.SettingsService/ListApprovals"
+	SettingsService_ApproveCall_FullMethodName         = "/souk.settings.v1.SettingsService/ApproveCall"
+	SettingsService_RejectCall_FullMethodName          = "/souk.settings.v1.SettingsService/RejectCall"
+	SettingsService_ClaimApproval_FullMethodName       = "/souk.settings.v1.SettingsService/ClaimApproval"
+	SettingsService_SettleApproval_FullMethodName      = "/souk.settings.v1.SettingsService/SettleApproval"
 	SettingsService_GetSnapshot_FullMethodName         = "/souk.settings.v1.SettingsService/GetSnapshot"
 )
 
@@ -76,6 +81,17 @@ type SettingsServiceClient interface {
 	// A user or guest keeps a variant as long as the flag stays as it is. Country and shop are what the client says: a flag
 	// is no permission.
 	GetMyFlags(ctx context.Context, in *GetMyFlagsRequest, opts ...grpc.CallOption) (*GetMyFlagsResponse, error)
+	// ListApprovals lists calls that need a second operator, newest first: those that wait, or all of the last 24 hours.
+	ListApprovals(ctx context.Context, in *ListApprovalsRequest, opts ...grpc.CallOption) (*ListApprovalsResponse, error)
+	// ApproveCall lets another person's call run, once, if that person repeats it within 24 hours of the first attempt. The
+	// caller must have the permission that the call needs.
+	ApproveCall(ctx context.Context, in *ApproveCallRequest, opts ...grpc.CallOption) (*ApproveCallResponse, error)
+	// RejectCall refuses another person's call, until 24 hours after its first attempt.
+	RejectCall(ctx context.Context, in *RejectCallRequest, opts ...grpc.CallOption) (*RejectCallResponse, error)
+	// ClaimApproval takes the approval of a call that is about to run. Without one, it asks for it.
+	ClaimApproval(ctx context.Context, in *ClaimApprovalRequest, opts ...grpc.CallOption) (*ClaimApprovalResponse, error)
+	// SettleApproval says what became of the call of a claim.
+	SettleApproval(ctx context.Context, in *SettleApprovalRequest, opts ...grpc.CallOption) (*SettleApprovalResponse, error)
 	// GetSnapshot returns all system settings that operators have set, and all flags. Every process keeps them in memory.
 	GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*GetSnapshotResponse, error)
 }
@@ -198,6 +214,56 @@ func (c *settingsServiceClient) GetMyFlags(ctx context.Context, in *GetMyFlagsRe
 	return out, nil
 }
 
+func (c *settingsServiceClient) ListApprovals(ctx context.Context, in *ListApprovalsRequest, opts ...grpc.CallOption) (*ListApprovalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListApprovalsResponse)
+	err := c.cc.Invoke(ctx, SettingsService_ListApprovals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settingsServiceClient) ApproveCall(ctx context.Context, in *ApproveCallRequest, opts ...grpc.CallOption) (*ApproveCallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveCallResponse)
+	err := c.cc.Invoke(ctx, SettingsService_ApproveCall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settingsServiceClient) RejectCall(ctx context.Context, in *RejectCallRequest, opts ...grpc.CallOption) (*RejectCallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RejectCallResponse)
+	err := c.cc.Invoke(ctx, SettingsService_RejectCall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settingsServiceClient) ClaimApproval(ctx context.Context, in *ClaimApprovalRequest, opts ...grpc.CallOption) (*ClaimApprovalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClaimApprovalResponse)
+	err := c.cc.Invoke(ctx, SettingsService_ClaimApproval_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settingsServiceClient) SettleApproval(ctx context.Context, in *SettleApprovalRequest, opts ...grpc.CallOption) (*SettleApprovalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SettleApprovalResponse)
+	err := c.cc.Invoke(ctx, SettingsService_SettleApproval_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *settingsServiceClient) GetSnapshot(ctx context.Context, in *GetSnapshotRequest, opts ...grpc.CallOption) (*GetSnapshotResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetSnapshotResponse)
@@ -249,6 +315,17 @@ type SettingsServiceServer interface {
 	// A user or guest keeps a variant as long as the flag stays as it is. Country and shop are what the client says: a flag
 	// is no permission.
 	GetMyFlags(context.Context, *GetMyFlagsRequest) (*GetMyFlagsResponse, error)
+	// ListApprovals lists calls that need a second operator, newest first: those that wait, or all of the last 24 hours.
+	ListApprovals(context.Context, *ListApprovalsRequest) (*ListApprovalsResponse, error)
+	// ApproveCall lets another person's call run, once, if that person repeats it within 24 hours of the first attempt. The
+	// caller must have the permission that the call needs.
+	ApproveCall(context.Context, *ApproveCallRequest) (*ApproveCallResponse, error)
+	// RejectCall refuses another person's call, until 24 hours after its first attempt.
+	RejectCall(context.Context, *RejectCallRequest) (*RejectCallResponse, error)
+	// ClaimApproval takes the approval of a call that is about to run. Without one, it asks for it.
+	ClaimApproval(context.Context, *ClaimApprovalRequest) (*ClaimApprovalResponse, error)
+	// SettleApproval says what became of the call of a claim.
+	SettleApproval(context.Context, *SettleApprovalRequest) (*SettleApprovalResponse, error)
 	// GetSnapshot returns all system settings that operators have set, and all flags. Every process keeps them in memory.
 	GetSnapshot(context.Context, *GetSnapshotRequest) (*GetSnapshotResponse, error)
 	mustEmbedUnimplementedSettingsServiceServer()
@@ -293,6 +370,21 @@ func (UnimplementedSettingsServiceServer) DeleteFlag(context.Context, *DeleteFla
 }
 func (UnimplementedSettingsServiceServer) GetMyFlags(context.Context, *GetMyFlagsRequest) (*GetMyFlagsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMyFlags not implemented")
+}
+func (UnimplementedSettingsServiceServer) ListApprovals(context.Context, *ListApprovalsRequest) (*ListApprovalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListApprovals not implemented")
+}
+func (UnimplementedSettingsServiceServer) ApproveCall(context.Context, *ApproveCallRequest) (*ApproveCallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveCall not implemented")
+}
+func (UnimplementedSettingsServiceServer) RejectCall(context.Context, *RejectCallRequest) (*RejectCallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RejectCall not implemented")
+}
+func (UnimplementedSettingsServiceServer) ClaimApproval(context.Context, *ClaimApprovalRequest) (*ClaimApprovalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClaimApproval not implemented")
+}
+func (UnimplementedSettingsServiceServer) SettleApproval(context.Context, *SettleApprovalRequest) (*SettleApprovalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SettleApproval not implemented")
 }
 func (UnimplementedSettingsServiceServer) GetSnapshot(context.Context, *GetSnapshotRequest) (*GetSnapshotResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSnapshot not implemented")
@@ -516,6 +608,96 @@ func _SettingsService_GetMyFlags_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SettingsService_ListApprovals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListApprovalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettingsServiceServer).ListApprovals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SettingsService_ListApprovals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettingsServiceServer).ListApprovals(ctx, req.(*ListApprovalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SettingsService_ApproveCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveCallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettingsServiceServer).ApproveCall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SettingsService_ApproveCall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettingsServiceServer).ApproveCall(ctx, req.(*ApproveCallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SettingsService_RejectCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejectCallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettingsServiceServer).RejectCall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SettingsService_RejectCall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettingsServiceServer).RejectCall(ctx, req.(*RejectCallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SettingsService_ClaimApproval_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClaimApprovalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettingsServiceServer).ClaimApproval(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SettingsService_ClaimApproval_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettingsServiceServer).ClaimApproval(ctx, req.(*ClaimApprovalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SettingsService_SettleApproval_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleApprovalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettingsServiceServer).SettleApproval(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SettingsService_SettleApproval_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettingsServiceServer).SettleApproval(ctx, req.(*SettleApprovalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SettingsService_GetSnapshot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSnapshotRequest)
 	if err := dec(in); err != nil {
@@ -584,6 +766,26 @@ var SettingsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetMyFlags",
 			Handler:    _SettingsService_GetMyFlags_Handler,
+		},
+		{
+			MethodName: "ListApprovals",
+			Handler:    _SettingsService_ListApprovals_Handler,
+		},
+		{
+			MethodName: "ApproveCall",
+			Handler:    _SettingsService_ApproveCall_Handler,
+		},
+		{
+			MethodName: "RejectCall",
+			Handler:    _SettingsService_RejectCall_Handler,
+		},
+		{
+			MethodName: "ClaimApproval",
+			Handler:    _SettingsService_ClaimApproval_Handler,
+		},
+		{
+			MethodName: "SettleApproval",
+			Handler:    _SettingsService_SettleApproval_Handler,
 		},
 		{
 			MethodName: "GetSnapshot",

@@ -722,3 +722,216 @@ func (x *GetSnapshotResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `]}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Approval) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Approval)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"callerId":`...)
+	if b = jsonpb.AppendString(b, x.CallerId); b == nil {
+		return nil
+	}
+	b = append(b, `,"method":`...)
+	if b = jsonpb.AppendString(b, x.Method); b == nil {
+		return nil
+	}
+	b = append(b, `,"permission":`...)
+	if b = jsonpb.AppendString(b, x.Permission); b == nil {
+		return nil
+	}
+	b = append(b, `,"request":`...)
+	if b = jsonpb.AppendString(b, x.Request); b == nil {
+		return nil
+	}
+	b = append(b, `,"status":`...)
+	if b = jsonpb.AppendString(b, x.Status); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	if x.DecidedBy != nil {
+		b = append(b, `,"decidedBy":`...)
+		if b = jsonpb.AppendString(b, *x.DecidedBy); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListApprovalsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListApprovalsRequest)
+	}
+	b = append(b, `{"status":`...)
+	if b = jsonpb.AppendString(b, x.Status); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListApprovalsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListApprovalsResponse)
+	}
+	b = append(b, `{"approvals":[`...)
+	for i, v := range x.Approvals {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ApproveCallRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ApproveCallRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ApproveCallResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ApproveCallResponse)
+	}
+	b = append(b, '{')
+	if x.Approval != nil {
+		b = append(b, `"approval":`...)
+		if b = x.Approval.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RejectCallRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RejectCallRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RejectCallResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RejectCallResponse)
+	}
+	b = append(b, '{')
+	if x.Approval != nil {
+		b = append(b, `"approval":`...)
+		if b = x.Approval.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ClaimApprovalRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ClaimApprovalRequest)
+	}
+	b = append(b, `{"callerId":`...)
+	if b = jsonpb.AppendString(b, x.CallerId); b == nil {
+		return nil
+	}
+	b = append(b, `,"method":`...)
+	if b = jsonpb.AppendString(b, x.Method); b == nil {
+		return nil
+	}
+	b = append(b, `,"permission":`...)
+	if b = jsonpb.AppendString(b, x.Permission); b == nil {
+		return nil
+	}
+	b = append(b, `,"digest":`...)
+	b = jsonpb.AppendBytes(b, x.Digest)
+	b = append(b, `,"request":`...)
+	if b = jsonpb.AppendString(b, x.Request); b == nil {
+		return nil
+	}
+	b = append(b, `,"timeoutSeconds":`...)
+	b = jsonpb.AppendInt32(b, x.TimeoutSeconds)
+	b = append(b, `,"idempotent":`...)
+	b = jsonpb.AppendBool(b, x.Idempotent)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ClaimApprovalResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ClaimApprovalResponse)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"claim":`...)
+	if b = jsonpb.AppendString(b, x.Claim); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SettleApprovalRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SettleApprovalRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"claim":`...)
+	if b = jsonpb.AppendString(b, x.Claim); b == nil {
+		return nil
+	}
+	b = append(b, `,"used":`...)
+	b = jsonpb.AppendBool(b, x.Used)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SettleApprovalResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
