@@ -680,7 +680,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/operator/audit": {
+    "/v1/operator/approvals": {
         parameters: {
             query?: never;
             header?: never;
@@ -688,12 +688,52 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Lists entries, newest first
-         * @description Lists entries, newest first. Needs the permission audit.read in the marketplace.
+         * Lists calls that need a second operator, newest first
+         * @description Lists calls that need a second operator, newest first: those that wait, or all of the last 24 hours. Needs the permission approval.decide in the marketplace.
          */
-        get: operations["AuditService_ListEntries"];
+        get: operations["SettingsService_ListApprovals"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/approvals/{id}:approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets another person's call run, once, if that person repeats it within 24 hours of the first attempt
+         * @description Lets another person's call run, once, if that person repeats it within 24 hours of the first attempt. The caller must have the permission that the call needs. Needs the permission approval.decide in the marketplace.
+         */
+        post: operations["SettingsService_ApproveCall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/approvals/{id}:reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuses another person's call, until 24 hours after its first attempt
+         * @description Refuses another person's call, until 24 hours after its first attempt. Needs the permission approval.decide in the marketplace.
+         */
+        post: operations["SettingsService_RejectCall"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2345,6 +2385,38 @@ export interface components {
             /** @description "vch_…". */
             voucherId: string;
         };
+        /** @description A call that needs a second operator. */
+        Approval: {
+            /** @description The user who called. */
+            callerId: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description Who approved or rejected it; absent: nobody yet. */
+            decidedBy?: string;
+            /**
+             * Format: date-time
+             * @description When it expires.
+             */
+            expiresAt: string;
+            /** @description "apr_…". */
+            id: string;
+            /** @description The method of the contract. */
+            method: string;
+            /** @description The permission that the call needs, and that who approves it must have. */
+            permission: string;
+            /** @description The request as JSON; its beginning, if it is long. */
+            request: string;
+            /**
+             * @description pending, approved, running, used or rejected.
+             * @enum {string}
+             */
+            status: "pending" | "approved" | "running" | "used" | "rejected";
+        };
+        /** @description The message ApproveCallRequest. */
+        ApproveCallRequest: Record<string, never>;
         /** @description How a shop reaches a customer. */
         Buyer: {
             /** @description Address given at the checkout, or else the customer's own. Empty when the customer's account is gone. */
@@ -2833,39 +2905,6 @@ export interface components {
             /** @description Code of the voucher. */
             code: string;
         };
-        /** @description One thing that somebody did. */
-        Entry: {
-            /** @description What was done: the event of a change, such as order.cancelled; called (a change without an event), read, or failed. */
-            action: string;
-            /** @description The user, the API key, or the service. */
-            actorId: string;
-            /** @description user, key or service. */
-            actorKind: string;
-            /** @description Address of the caller. */
-            address: string;
-            /**
-             * Format: date-time
-             * @description When it was done.
-             */
-            at: string;
-            /** @description The method that was called. */
-            method: string;
-            /** @description The ID of the object. Empty for a list. */
-            object: string;
-            /** @description The permission that the method asks for. */
-            permission: string;
-            /** @description ID of the request, as logs have it. */
-            requestId: string;
-            /** @description ok, or the code of the error. */
-            result: string;
-            /** @description Roles of the user at that time. */
-            roles: string[];
-            /**
-             * Format: int64
-             * @description Number in the trail, from 1 without gaps.
-             */
-            seq: string;
-        };
         /** @description The message ExportProductsResponse. */
         ExportProductsResponse: {
             /** @description The pageToken of the next page; empty on the last page. */
@@ -3207,6 +3246,11 @@ export interface components {
             /** @description Sells products. */
             shops: components["schemas"]["Shop"][];
         };
+        /** @description The message ListApprovalsResponse. */
+        ListApprovalsResponse: {
+            /** @description A call that needs a second operator. */
+            approvals: components["schemas"]["Approval"][];
+        };
         /** @description The message ListCategoriesResponse. */
         ListCategoriesResponse: {
             /** @description A node of the category tree. */
@@ -3225,13 +3269,6 @@ export interface components {
             devices: components["schemas"]["Device"][];
             /** @description What a browser needs to subscribe. Empty: browsers get no push messages. */
             vapidPublicKey: string;
-        };
-        /** @description The message ListEntriesResponse. */
-        ListEntriesResponse: {
-            /** @description One thing that somebody did. */
-            entries: components["schemas"]["Entry"][];
-            /** @description The pageToken of the next page; empty on the last page. */
-            nextPageToken: string;
         };
         /** @description The message ListFlagsResponse. */
         ListFlagsResponse: {
@@ -3938,6 +3975,8 @@ export interface components {
             /** @description The address of the browser's subscription, or the app's token of FCM. */
             token: string;
         };
+        /** @description The message RejectCallRequest. */
+        RejectCallRequest: Record<string, never>;
         /** @description A code that cannot be used for a cart. */
         RejectedVoucher: {
             /** @description As it was given. */
@@ -7187,23 +7226,11 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
-    AuditService_ListEntries: {
+    SettingsService_ListApprovals: {
         parameters: {
             query?: {
-                /** @description Of one actor. */
-                actorId?: string;
-                /** @description About one object. */
-                object?: string;
-                /** @description One action, such as order.cancelled, or those that begin with it and a dot: order. */
-                action?: string;
-                /** @description Done at this time or later. */
-                from?: string;
-                /** @description Done before this time. */
-                to?: string;
-                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
-                pageSize?: number;
-                /** @description The nextPageToken of the page before; empty for the first page. */
-                pageToken?: string;
+                /** @description Only those with this status: pending, approved, running, used or rejected. Empty: all. */
+                status?: "pending" | "approved" | "running" | "used" | "rejected";
             };
             header?: never;
             path?: never;
@@ -7217,13 +7244,153 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListEntriesResponse"];
+                    "application/json": components["schemas"]["ListApprovalsResponse"];
                 };
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
             /** @description Forbidden: `request_refused`, `forbidden`. */
             403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    SettingsService_ApproveCall: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The approval's ID. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApproveCallRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approval"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    SettingsService_RejectCall: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The approval's ID. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RejectCallRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approval"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
@@ -7266,7 +7433,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7413,7 +7580,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7472,7 +7639,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7556,7 +7723,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7697,7 +7864,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7764,7 +7931,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7917,7 +8084,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8019,7 +8186,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8117,7 +8284,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8230,7 +8397,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8338,7 +8505,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8404,7 +8571,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8597,7 +8764,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8706,7 +8873,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9133,7 +9300,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9190,7 +9357,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9382,7 +9549,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9673,7 +9840,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9889,7 +10056,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9959,7 +10126,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10029,7 +10196,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10148,7 +10315,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10262,7 +10429,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10365,7 +10532,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10429,7 +10596,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10479,7 +10646,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10594,7 +10761,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10658,7 +10825,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10751,7 +10918,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10815,7 +10982,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10968,7 +11135,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11176,7 +11343,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11292,7 +11459,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11417,7 +11584,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11480,7 +11647,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11578,7 +11745,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11684,7 +11851,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11742,7 +11909,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11812,7 +11979,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11950,7 +12117,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11994,7 +12161,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12090,7 +12257,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12160,7 +12327,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
