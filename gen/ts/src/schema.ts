@@ -740,6 +740,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists entries, newest first
+         * @description Lists entries, newest first. Needs the permission audit.read in the marketplace.
+         */
+        get: operations["AuditService_ListEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/categories": {
         parameters: {
             query?: never;
@@ -2905,6 +2925,39 @@ export interface components {
             /** @description Code of the voucher. */
             code: string;
         };
+        /** @description One thing that somebody did. */
+        Entry: {
+            /** @description What was done: the event of a change, such as order.cancelled; called (a change without an event), read, or failed. */
+            action: string;
+            /** @description The user, the API key, or the service. */
+            actorId: string;
+            /** @description user, key or service. */
+            actorKind: string;
+            /** @description Address of the caller. */
+            address: string;
+            /**
+             * Format: date-time
+             * @description When it was done.
+             */
+            at: string;
+            /** @description The method that was called. */
+            method: string;
+            /** @description The ID of the object. Empty for a list. */
+            object: string;
+            /** @description The permission that the method asks for. */
+            permission: string;
+            /** @description ID of the request, as logs have it. */
+            requestId: string;
+            /** @description ok, or the code of the error. */
+            result: string;
+            /** @description Roles of the user at that time. */
+            roles: string[];
+            /**
+             * Format: int64
+             * @description Number in the trail, from 1 without gaps.
+             */
+            seq: string;
+        };
         /** @description The message ExportProductsResponse. */
         ExportProductsResponse: {
             /** @description The pageToken of the next page; empty on the last page. */
@@ -3269,6 +3322,13 @@ export interface components {
             devices: components["schemas"]["Device"][];
             /** @description What a browser needs to subscribe. Empty: browsers get no push messages. */
             vapidPublicKey: string;
+        };
+        /** @description The message ListEntriesResponse. */
+        ListEntriesResponse: {
+            /** @description One thing that somebody did. */
+            entries: components["schemas"]["Entry"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
         };
         /** @description The message ListFlagsResponse. */
         ListFlagsResponse: {
@@ -7391,6 +7451,57 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             /** @description Unprocessable Entity: `idempotency_mismatch`. */
             422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    AuditService_ListEntries: {
+        parameters: {
+            query?: {
+                /** @description Of one actor. */
+                actorId?: string;
+                /** @description About one object. */
+                object?: string;
+                /** @description One action, such as order.cancelled, or those that begin with it and a dot: order. */
+                action?: string;
+                /** @description Done at this time or later. */
+                from?: string;
+                /** @description Done before this time. */
+                to?: string;
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListEntriesResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`. */
+            403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
