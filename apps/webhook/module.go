@@ -93,8 +93,12 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	relay, err := p.Relay(ctx) // for the audit trail
+	if err != nil {
+		return nil, err
+	}
 	webhookv1.RegisterWebhookServiceServer(p.Server(), handler.New(svc))
-	return module.Group(events, module.Func(func(ctx context.Context) error {
+	return module.Group(relay, events, module.Func(func(ctx context.Context) error {
 		defer client.CloseIdleConnections()
 		return runner.Run(ctx)
 	})), nil

@@ -188,6 +188,7 @@ var accessMatrix = map[string]struct {
 	"PUT /v1/me/settings":                            {who: signedIn, body: obj{"theme": "dark"}},
 	"GET /v1/me/flags":                               {who: everybody},
 	"GET /v1/operator/approvals":                     {who: "AM"},
+	"GET /v1/operator/audit":                         {who: "UM"},
 	"POST /v1/operator/approvals/{id}:approve":       {who: ""}, // none waits; testSecondOperator has one
 	"POST /v1/operator/approvals/{id}:reject":        {who: ""},
 	"GET /v1/operator/flags":                         {who: "UAM"},

@@ -20,10 +20,11 @@ func testAudit(t *testing.T, s *souk) {
 	operator.get("/v1/me").want(http.StatusOK).into(&me)
 	s.anonymous().get("/v1/shops/" + name).want(http.StatusOK).into(&shop)
 
-	customer.post("/v1/operator/shops/"+shop.ID+":suspend", obj{"reason": "x"}).
-		problem(http.StatusForbidden, "forbidden")
-	operator.post("/v1/operator/shops/"+shop.ID+":suspend", obj{"reason": "for the test"}).want(http.StatusOK)
-	operator.post("/v1/operator/shops/"+shop.ID+":suspend", obj{}).problem(http.StatusBadRequest, "invalid_argument")
+	status := "/v1/operator/shops/" + shop.ID + ":setStatus"
+	customer.post(status, obj{"status": "suspended"}).problem(http.StatusForbidden, "forbidden")
+	operator.post(status, obj{"status": "suspended"}).want(http.StatusOK)
+	operator.post("/v1/operator/settings/order.cash.max_pieces:rollback", obj{"version": 999}).
+		problem(http.StatusBadRequest, "invalid_argument")
 	operator.get("/v1/operator/users").want(http.StatusOK)
 
 	type entry struct{ Action, Object, Result, Permission, Address string }
@@ -39,7 +40,8 @@ func testAudit(t *testing.T, s *souk) {
 		"the trail does not have what the operator did",
 	)
 	require.Equal(t, "read", found[0].Action)
-	require.Equal(t, entry{"failed", shop.ID, "invalid_argument", "shop.moderate", found[1].Address}, found[1])
+	failed := entry{"failed", "order.cash.max_pieces", "invalid_argument", "settings.write", found[1].Address}
+	require.Equal(t, failed, found[1])
 	require.Equal(t, "shop.suspended", found[2].Action)
 	require.Equal(t, shop.ID, found[2].Object)
 	require.Equal(t, "ok", found[2].Result)
