@@ -92,10 +92,9 @@ func (s *Store) ClaimApproval(
 		if err != nil && !isNew {
 			return Approval{}, err
 		}
-		changed := true
 		if isNew {
 			d.Value = asked
-		} else if changed, err = d.Value.claim(asked, timeout, now); err != nil || !changed {
+		} else if changed, err := d.Value.claim(asked, timeout, now); err != nil || !changed {
 			return d.Value, err
 		}
 		if d.Value.Status == approvalPending {
