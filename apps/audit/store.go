@@ -10,8 +10,8 @@ import (
 	"souk/pkg/audit"
 )
 
-// Verify checks the whole trail in a database: each entry, and the checkpoints in the database and the given ones, which
-// were kept elsewhere. It returns the last position.
+// Verify checks the whole trail in a database: each entry, and the checkpoints in the database and the given ones,
+// which were kept elsewhere. It returns the last position.
 //
 // Errors: [audit.ErrAltered], unavailable.
 func Verify(

@@ -26,8 +26,8 @@ type Config struct {
 	Environment string `yaml:"environment"`
 	// MaxBody is the largest request body, in bytes. Default 1 MiB; less than 1 KiB is refused.
 	MaxBody int64 `yaml:"max_body"`
-	// MaxConnections is how many connections may be open, and MaxConnectionsPerAddress how many of one address (with IPv6,
-	// each /64) that is not a trusted proxy. More are closed at once. Defaults 10,000 and 1,000; 0: no bound.
+	// MaxConnections is how many connections may be open, and MaxConnectionsPerAddress how many of one address (with
+	// IPv6, each /64) that is not a trusted proxy. More are closed at once. Defaults 10,000 and 1,000; 0: no bound.
 	MaxConnections           int `yaml:"max_connections"`
 	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
 	// Timeout bounds a whole request. Default 30 s; 0 is refused.

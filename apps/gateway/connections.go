@@ -11,8 +11,8 @@ import (
 	"souk/pkg/metric"
 )
 
-// boundedListener closes new connections beyond a number, of all clients or of one address. Requests cannot be refused so
-// early: a client that opens connections and sends nothing is held by no other limit.
+// boundedListener closes new connections beyond a number, of all clients or of one address. Requests cannot be refused
+// so early: a client that opens connections and sends nothing is held by no other limit.
 type boundedListener struct {
 	net.Listener
 	most, perAddress int            // 0: no bound

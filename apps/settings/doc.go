@@ -28,8 +28,9 @@
 //
 // A call with a permission of the setting access.second_operator needs another person's approval. The gateway claims it
 // before the call and settles it afterwards. The approval's ID is a hash of caller, method and request, so it is for
-// this call alone. A claim whose end nobody reports lapses: an idempotent call may then be repeated, another one needs
-// another approval, because it may have taken effect. An approval lasts 24 hours from the first attempt.
+// this call alone. A claim lapses if the gateway does not report its end: an idempotent call may then be repeated,
+// another one needs another approval, because it may have taken effect. An approval lasts 24 hours from the first
+// attempt.
 //
 // # What users set
 //

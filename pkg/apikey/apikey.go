@@ -4,12 +4,12 @@
 //
 //	souk_sk_q8Jr1kT0cVwYb5nX3mZs7dLhG2pRfA0f3kQx
 //
-// The prefix lets scanners find secrets that leaked into code or logs. The checksum, a CRC-32 in base 62, distinguishes a secret
-// from a guess without any look-up. This is the form of GitHub's tokens:
+// The prefix lets scanners find secrets that leaked into code or logs. The checksum, a CRC-32 in base 62, distinguishes
+// a secret from a guess without any look-up. This is the form of GitHub's tokens:
 // https://github.blog/engineering/behind-githubs-new-authentication-token-formats/
 //
-// 30 characters of 62 are 178 random bits. So a plain SHA-256 is enough to keep: nobody can try them all, and a slow hash
-// or a salt would protect only secrets that people choose.
+// 30 characters of 62 are 178 random bits. So a plain SHA-256 is enough to keep: they are too many to try, and a slow
+// hash or a salt would protect only secrets that people choose.
 package apikey
 
 import (

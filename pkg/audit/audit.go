@@ -1,16 +1,16 @@
 // Package audit notes who does something with a permission, and chains the notes so that none can be altered unnoticed.
 //
-// Package rpc notes the caller of a method that asks for a permission in the context ([NewContext]). Each event of the
-// change that the method makes takes the note along, and package outbox writes a second event for it,
-// evt.audit.recorded.SERVICE, in the same statement ([Expand]). So a change that is committed is in the audit trail, and no code of
-// a service has to think of it. The audit service consumes these events into a [Chain].
+// Package rpc records the call of a method that asks for a permission before the method runs, so that nothing is
+// changed or shown without an entry. It also notes the caller in the context ([NewContext]). Each event of the change
+// takes the note along, and package outbox writes a second event for it, evt.audit.recorded.SERVICE, in the same
+// statement ([Expand]). So the trail also has what was changed if and only if the change is committed, and no service's
+// code has to think of it. The audit service chains these events.
 package audit
 
 import (
 	"context"
 	"encoding/json"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -40,7 +40,7 @@ func (c Call) Service() string {
 // The actions that are no events, and the result of what went well.
 const (
 	ActionRead   = "read"
-	ActionCalled = "called" // a change without an event
+	ActionCalled = "called" // a change begins
 	ActionFailed = "failed"
 	ResultOK     = "ok"
 )
@@ -60,24 +60,24 @@ type Call struct {
 	RequestID string `json:"request,omitempty"`
 }
 
-// NewContext returns a context whose events note the call. Noted is set when there is such an event.
-func NewContext(ctx context.Context, c Call) (_ context.Context, noted *atomic.Bool) {
+// NewContext returns a context whose events note the call.
+func NewContext(ctx context.Context, c Call) context.Context {
 	note, _ := json.Marshal(c) // cannot fail: all fields are texts
 	return event.WithMetadata(ctx, metadata, string(note))
 }
 
-// NewEvent returns the event of something that was done in a call, or tried, without an event: action is [ActionRead],
-// [ActionCalled] or [ActionFailed].
+// NewEvent returns the event of a call itself: action is [ActionRead], [ActionCalled] or [ActionFailed].
 //
 // Errors: invalid_argument.
-func NewEvent(ctx context.Context, c Call, action, object, result string, at time.Time) (event.Event, error) {
+func NewEvent(c Call, action, object, result string, at time.Time) (event.Event, error) {
 	// A list has no object, but each event has an aggregate.
 	aggregate := object
 	if aggregate == "" {
 		aggregate = c.Method
 	}
+	// Without a context: the event is no change of the aggregate, and notes no call.
 	return event.New(
-		context.WithoutCancel(ctx),
+		context.Background(),
 		SubjectRecorded(c.Service()),
 		aggregate,
 		0,
@@ -118,8 +118,8 @@ func Expand(events []event.Event) []event.Event {
 	return out
 }
 
-// recordedOf returns the note's event. It has the aggregate of the event that carries it: a statement that appends events
-// of changed aggregates only drops both or none.
+// recordedOf returns the note's event. It has the aggregate of the event that carries it: a statement that appends
+// events of changed aggregates only drops both or none.
 func recordedOf(e event.Event, c Call) event.Event {
 	action := strings.TrimPrefix(e.Subject, event.SubjectPrefix)
 	m := c.recorded(action, e.AggregateID, ResultOK)

@@ -41,8 +41,8 @@ func (p Position) Next(r *auditv1.Recorded, at time.Time) Entry {
 // Position returns the entry's place.
 func (e Entry) Position() Position { return Position{Seq: e.Seq, Hash: e.Hash} }
 
-// hash is SHA-256 of the hash before, and of the entry's fields in the order of souk.audit.v1.Recorded, between number and
-// time. Each field is preceded by its length in 4 bytes, the most significant first; a list by its number of items.
+// hash is SHA-256 of the hash before, and of the entry's fields in the order of souk.audit.v1.Recorded, between number
+// and time. Each field is preceded by its length in 4 bytes, the most significant first; a list by its number of items.
 func (e Entry) hash(before []byte) []byte {
 	h := sha256.New()
 	field := func(b []byte) {
@@ -85,8 +85,8 @@ func (p Position) Check(e Entry) (Position, error) {
 	return e.Position(), nil
 }
 
-// Checkpoint is a signed position. Kept where those who can write to the database cannot, it proves later that no entry up
-// to it was changed or removed.
+// Checkpoint is a signed position. Kept where those who can write to the database cannot, it proves later that no entry
+// up to it was changed or removed.
 type Checkpoint struct {
 	Position
 	At        time.Time // to the second

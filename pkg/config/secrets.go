@@ -51,8 +51,8 @@ type Leaf struct {
 	Set func(reflect.Value)
 }
 
-// EachLeaf calls f for each setting of a section in v, which is addressable. Maps and lists of secrets and of structs are settings
-// for each of their entries; other maps and lists are one setting.
+// EachLeaf calls f for each setting of a section in v, which is addressable. Maps and lists of secrets and of structs
+// are settings for each of their entries; other maps and lists are one setting.
 func EachLeaf(section string, v reflect.Value, f func(Leaf)) { eachLeaf([]string{section}, v, f) }
 
 func eachLeaf(keys []string, v reflect.Value, f func(Leaf)) {

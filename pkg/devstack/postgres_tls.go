@@ -43,7 +43,7 @@ func (p *Postgres) TLSURL(database string, files tlsconf.Config) string {
 
 func (p *Postgres) tlsFile(name string) string { return filepath.Join(p.o.Dir, "tls", name) }
 
-// tlsSettings returns the server's settings for TLS. They let nobody but the superuser in without a certificate.
+// tlsSettings returns the server's settings for TLS. Only the superuser gets in without a certificate.
 func (p *Postgres) tlsSettings() map[string]string {
 	return map[string]string{
 		"ssl":                      "on",

@@ -170,8 +170,8 @@ func awaitAnswer(ctx context.Context, r *Redis, command, text string, replica bo
 }
 
 // StartRedisSentinel starts a primary, its replicas and so many sentinels, which know it as [SentinelMaster], on free
-// ports of loopback. They keep nothing after they end, and never evict a key. A replica takes over from a primary that has
-// been unreachable for two seconds.
+// ports of loopback. They keep nothing after they end, and never evict a key. A replica takes over from a primary that
+// has been unreachable for two seconds.
 func StartRedisSentinel(ctx context.Context, sentinels, replicas int) (*RedisGroup, error) {
 	g, err := retryPorts(ctx, func(ctx context.Context) (*RedisGroup, error) {
 		return startSentinel(ctx, sentinels, replicas)

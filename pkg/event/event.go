@@ -11,7 +11,6 @@ import (
 	"context"
 	"maps"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -62,7 +61,6 @@ func New(
 	propagation.TraceContext{}.Inject(ctx, meta)
 	if more, ok := ctx.Value(metadataKey{}).(entry); ok {
 		meta[more.key] = more.value
-		more.used.Store(true)
 	}
 	e := Event{
 		ID:               id.New(id.Event),
@@ -82,16 +80,12 @@ func New(
 
 type metadataKey struct{}
 
-type entry struct {
-	key, value string
-	used       *atomic.Bool
-}
+type entry struct{ key, value string }
 
-// WithMetadata returns a context with which [New] gives each event one more metadata entry, instead of that of an earlier
-// call. Used is set when it has done so.
-func WithMetadata(ctx context.Context, key, value string) (_ context.Context, used *atomic.Bool) {
-	used = new(atomic.Bool)
-	return context.WithValue(ctx, metadataKey{}, entry{key, value, used}), used
+// WithMetadata returns a context with which [New] gives each event one more metadata entry, instead of that of an
+// earlier call.
+func WithMetadata(ctx context.Context, key, value string) context.Context {
+	return context.WithValue(ctx, metadataKey{}, entry{key, value})
 }
 
 // Validate reports whether e can be published.

@@ -1,7 +1,7 @@
 // Package membership decides whether the caller may do in a shop what the method of the contract does.
 //
-// The method's permission stands in the contract (LEVEL_SHOP_PERMISSION), and package rpc puts it into the context. So a
-// service does not choose what it asks for: it only says which shop the call is about.
+// The method's permission stands in the contract (LEVEL_SHOP_PERMISSION), and package rpc puts it into the context. So
+// a service does not choose what it asks for: it only says which shop the call is about.
 package membership
 
 import (
@@ -36,6 +36,8 @@ type Standing struct {
 // Check returns the standing of a caller who has the called method's permission in a shop, which is given by ID or
 // handle. Others get refusal, so that a stranger does not learn what exists, unless they are members without it.
 //
+// The call of a member or a key is in the audit trail afterwards, unless it only reads.
+//
 // Errors: refusal, forbidden (the caller is a member or a key of the shop and lacks the permission), unavailable.
 func Check(ctx context.Context, shops Shops, shop string, refusal error) (Standing, error) {
 	caller := identity.FromContext(ctx)
@@ -65,7 +67,7 @@ func Check(ctx context.Context, shops Shops, shop string, refusal error) (Standi
 	if !slices.Contains(has, rpc.Permission(ctx)) {
 		return Standing{}, errs.New(errs.Forbidden, "this needs the permission %s of the shop", rpc.Permission(ctx))
 	}
-	return out, nil
+	return out, rpc.Record(ctx)
 }
 
 // CheckKnown is [Check] for a shop that is known to exist, such as that of a product. It does not ask the shop service

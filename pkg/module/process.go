@@ -390,8 +390,8 @@ func (p *process) stop() error {
 	return errors.Join(errs...)
 }
 
-// Sets returns the module's migrations in the order in which they run: those of the shared tables, of what it embeds, then
-// its own.
+// Sets returns the module's migrations in the order in which they run: those of the shared tables, of what it embeds,
+// then its own.
 func (m Module) Sets() []migration.Set {
 	var sets []migration.Set
 	if m.Tables.Outbox {

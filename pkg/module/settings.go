@@ -43,8 +43,8 @@ const (
 
 // PostgresConfig configures the services' databases.
 type PostgresConfig struct {
-	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{user}" and "{password}" for its
-	// user and password.
+	// URL is the pattern of a database URL. "{service}" stands for the service's name, "{user}" and "{password}" for
+	// its user and password.
 	URL secrets.Value `yaml:"url"`
 	// URLs are patterns by service name, for services that URL does not fit.
 	URLs map[string]secrets.Value `yaml:"urls"`

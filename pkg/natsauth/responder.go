@@ -93,8 +93,8 @@ type Verifier interface {
 
 // Certificates say which certificate a process needs.
 type Certificates struct {
-	// Domain is the trust domain of souk's certificates. A process needs one that names all services of its token. Empty:
-	// it needs none.
+	// Domain is the trust domain of souk's certificates. A process needs one that names all services of its token.
+	// Empty: it needs none.
 	Domain string
 	// Revoked returns the revoked certificates, by tlsconf.CertificateID. Nil: none is.
 	Revoked func() map[string]bool

@@ -43,7 +43,7 @@ type Scope int
 
 // The scopes. Each includes those above it.
 const (
-	// Marketplace: nobody.
+	// Marketplace: none; only people who have it in the whole marketplace.
 	Marketplace Scope = iota
 	// Owners of the shop alone.
 	Owners
@@ -98,8 +98,8 @@ func Names() []string { return names(Marketplace) }
 // OfOwner returns what an owner may do in a shop.
 func OfOwner() []string { return names(Owners) }
 
-// OfStaff returns what a member of a shop's staff may be allowed to do. It is also what a member may do to whom no owner
-// gave a choice of it.
+// OfStaff returns what a member of a shop's staff may be allowed to do. It is also what a member may do to whom no
+// owner gave a choice of it.
 func OfStaff() []string { return names(Staff) }
 
 // OfKey returns what an API key may be allowed to do in its shop.

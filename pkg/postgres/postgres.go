@@ -25,8 +25,8 @@ type Config struct {
 	// URL is postgres://user:password@host:port/database, or a libpq keyword string. The files that it names for TLS
 	// (sslrootcert, sslcert, sslkey) are read at each connection.
 	URL string `yaml:"url"`
-	// Current returns the URL of now, if it may change: its password, for new connections, and its user or server, which
-	// also replaces the connections to the former one. Nil means that the URL does not change.
+	// Current returns the URL of now, if it may change: its password, for new connections, and its user or server,
+	// which also replaces the connections to the former one. Nil means that the URL does not change.
 	Current func() (string, error) `yaml:"-"`
 	// MaxConns is the maximum size of the pool. 0 means 10.
 	MaxConns int32 `yaml:"max_conns"`
@@ -179,8 +179,8 @@ func (c Config) session() map[string]string {
 		seqscan = "off"
 	}
 	return map[string]string{
-		// The server's default of 4 is meant for spinning disks. With it, statements that read a few rows by key scan and
-		// hash tables of hundreds of rows.
+		// The server's default of 4 is meant for spinning disks. With it, statements that read a few rows by key scan
+		// and hash tables of hundreds of rows.
 		"random_page_cost":  "1.1",
 		"jit":               "off", // compiling takes longer than our statements
 		"enable_seqscan":    seqscan,

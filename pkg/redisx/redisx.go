@@ -38,8 +38,8 @@ type Config struct {
 	Addr string `yaml:"addr"`
 	// Sentinels are the addresses of Redis Sentinel, host:port each, instead of Addr. Empty: no Sentinel.
 	Sentinels []string `yaml:"sentinels"`
-	// Cluster are the addresses of nodes of a Redis Cluster, host:port each, instead of Addr. One that answers is enough:
-	// it names the others. Empty: no cluster.
+	// Cluster are the addresses of nodes of a Redis Cluster, host:port each, instead of Addr. One that answers is
+	// enough: it names the others. Empty: no cluster.
 	Cluster []string `yaml:"cluster"`
 	// Master is the name by which the sentinels know the primary. Set if and only if Sentinels is.
 	Master string `yaml:"master"`

@@ -29,8 +29,8 @@ func refuseCards(m proto.Message) error {
 	return e
 }
 
-// TakesFreeText reports whether some field of a message is a text that a person writes: those in which somebody might type
-// a card number by mistake (souk.options.v1.no_card).
+// TakesFreeText reports whether some field of a message is a text that a person writes: those in which somebody might
+// type a card number by mistake (souk.options.v1.no_card).
 func TakesFreeText(md protoreflect.MessageDescriptor) bool {
 	g := guardedFields(md)
 	return len(g.texts)+len(g.messages) > 0

@@ -52,6 +52,7 @@ type call struct {
 	// permission is the one that the contract of the served method names.
 	permission string
 	address    string
+	trail      *trail
 }
 
 func callFrom(ctx context.Context) call {

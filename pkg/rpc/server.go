@@ -43,7 +43,7 @@ type ServerOptions struct {
 	Metrics prometheus.Registerer
 	// Limit is the maximum number of calls in flight; further ones fail with errs.Overloaded. 0 means DefaultLimit.
 	Limit int
-	// Record writes an entry of the audit trail: a read, a call that failed, or one without an event. Nil: no entries.
+	// Record writes an entry of the audit trail. Nil: no entries.
 	Record func(context.Context, event.Event) error
 	// PageKey signs the page tokens of the service's lists, and is the same in all its processes; nil: tokens are
 	// neither signed nor checked.
@@ -199,8 +199,9 @@ func (s *Server) handle(
 		return nil, err
 	}
 	defer release()
+	trail := s.trail(ctx, m, h)
 	ctx = context.WithValue(
-		ctx,
+		trail.context(ctx),
 		callKey{},
 		call{
 			requestID:      h.RequestID,
@@ -208,10 +209,9 @@ func (s *Server) handle(
 			incoming:       true,
 			permission:     m.Access.GetPermission(),
 			address:        h.Address,
+			trail:          trail,
 		},
 	)
-	trail := s.trail(ctx, m, h)
-	ctx = trail.context(ctx)
 	if h.RequestID != "" {
 		ctx = logging.WithRequestID(ctx, h.RequestID)
 	}
@@ -231,8 +231,8 @@ func (s *Server) handle(
 		}
 		return m.pages.open(request)
 	}, nil)
-	trail.end(ctx, err)
 	if err != nil {
+		trail.failed(ctx, err)
 		return nil, err
 	}
 	reply, ok := out.(proto.Message)

@@ -23,11 +23,13 @@ import (
 // recorder is a product service, and the outbox that it writes to.
 type recorder struct {
 	productv1.UnimplementedProductServiceServer
-	fails   error // of UpdateProduct
-	full    error // of the outbox
-	silent  bool  // UpdateProduct makes no event
-	served  int
-	entries []*auditv1.Recorded
+	fails error // of UpdateProduct
+	full  error // of the outbox
+	// standing is what UpdateProduct does when it has found that the caller is a member; nil: the caller is a stranger.
+	standing func(context.Context) error
+	before   int // entries that were there before the change
+	served   int
+	entries  []*auditv1.Recorded
 }
 
 func (r *recorder) record(_ context.Context, e event.Event) error {
@@ -46,11 +48,14 @@ func (r *recorder) UpdateProduct(
 	ctx context.Context, req *productv1.UpdateProductRequest,
 ) (*productv1.UpdateProductResponse, error) {
 	r.served++
+	if r.standing != nil {
+		if err := r.standing(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.before = len(r.entries)
 	if r.fails != nil {
 		return nil, r.fails
-	}
-	if r.silent {
-		return &productv1.UpdateProductResponse{Product: &productv1.Product{}}, nil
 	}
 	e, err := event.New(ctx, "evt.product.updated", req.GetId(), 1, time.Now(), &productv1.ProductUpdated{})
 	if err != nil {
@@ -64,6 +69,23 @@ func (r *recorder) UpdateProduct(
 		}
 	}
 	return &productv1.UpdateProductResponse{Product: &productv1.Product{}}, nil
+}
+
+// within is what a service does that finds out in a transaction whether the caller is a member.
+func (r *recorder) within(ctx context.Context) error {
+	for range 2 { // a transaction may be repeated
+		events, err := rpc.RecordWith(ctx)
+		if err != nil {
+			return err
+		}
+		r.entries = nil
+		for _, e := range events {
+			if err := r.record(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r *recorder) ListShopProducts(
@@ -126,45 +148,59 @@ func (r *recorder) list(t *testing.T, a identity.Actor) error {
 
 func TestChangesByPeopleWithPermissionsAreRecorded(t *testing.T) {
 	t.Parallel()
-	for _, a := range []identity.Actor{operator, member, key} {
+	for name, tt := range map[string]struct {
+		actor    identity.Actor
+		standing func(*recorder) func(context.Context) error
+	}{
+		"operator":                {operator, func(*recorder) func(context.Context) error { return nil }},
+		"operator, checked again": {operator, func(*recorder) func(context.Context) error { return rpc.Record }},
+		"member":                  {member, func(*recorder) func(context.Context) error { return rpc.Record }},
+		"member, in a transaction": {
+			member, func(r *recorder) func(context.Context) error { return r.within },
+		},
+		"key": {key, func(*recorder) func(context.Context) error { return rpc.Record }},
+	} {
+		want := &auditv1.Recorded{
+			ActorKind: string(tt.actor.Kind), ActorId: tt.actor.ID, Roles: tt.actor.Roles, Permission: "product.write",
+			Method: "product.UpdateProduct", Action: "called", Object: "prd_1", Result: "ok", Address: "203.0.113.7",
+			RequestId: "req_1",
+		}
 		r := &recorder{}
-		require.NoError(t, r.update(t, a))
-		require.Len(t, r.entries, 1)
-		require.True(t, proto.Equal(&auditv1.Recorded{
-			ActorKind: string(
-				a.Kind,
-			),
-			ActorId:    a.ID,
-			Roles:      a.Roles,
-			Permission: "product.write",
-			Method:     "product.UpdateProduct",
-			Action:     "product.updated",
-			Object:     "prd_1",
-			Result:     "ok",
-			Address:    "203.0.113.7",
-			RequestId:  "req_1",
-		}, r.entries[0]), "%v", r.entries[0])
+		r.standing = tt.standing(r)
+		require.NoError(t, r.update(t, tt.actor), name)
+		require.Equal(t, 1, r.before, "%s: it is changed before it is recorded", name)
+		require.Len(t, r.entries, 2, name)
+		require.True(t, proto.Equal(want, r.entries[0]), "%s: %v", name, r.entries[0])
+		want.Action = "product.updated"
+		require.True(t, proto.Equal(want, r.entries[1]), "%s: %v", name, r.entries[1])
 
 		r = &recorder{fails: errs.New(errs.Conflict, "secret details")}
-		require.Equal(t, errs.Conflict, errs.CodeOf(r.update(t, a)))
-		require.Len(t, r.entries, 1)
-		require.Equal(t, "failed", r.entries[0].GetAction())
-		require.Equal(t, "conflict", r.entries[0].GetResult())
-		require.Equal(t, "prd_1", r.entries[0].GetObject())
+		r.standing = tt.standing(r)
+		require.Equal(t, errs.Conflict, errs.CodeOf(r.update(t, tt.actor)), name)
+		require.Len(t, r.entries, 2, name)
+		want.Action, want.Result = "failed", "conflict"
+		require.True(t, proto.Equal(want, r.entries[1]), "%s: %v", name, r.entries[1])
 	}
 }
 
-func TestChangeWithoutAnEventIsRecorded(t *testing.T) {
+// A stranger could fill the trail.
+func TestStrangersLeaveNoEntries(t *testing.T) {
 	t.Parallel()
-	r := &recorder{silent: true}
-	require.NoError(t, r.update(t, operator))
-	require.Len(t, r.entries, 1)
-	require.Equal(t, "called", r.entries[0].GetAction())
-	require.Equal(t, "prd_1", r.entries[0].GetObject())
-	require.Equal(t, "ok", r.entries[0].GetResult())
+	for _, a := range []identity.Actor{member, key} {
+		r := &recorder{fails: errs.New(errs.NotFound, "there is no such product")}
+		require.Equal(t, errs.NotFound, errs.CodeOf(r.update(t, a)))
+		require.Empty(t, r.entries)
+	}
+}
 
-	r.full = errors.New("no disk")
-	require.NoError(t, r.update(t, operator), "what is done is done")
+func TestWhatIsNotRecordedIsNotChanged(t *testing.T) {
+	t.Parallel()
+	r := &recorder{full: errs.Wrap(errors.New("no disk"), errs.Unavailable, "no")}
+	require.Equal(t, errs.Unavailable, errs.CodeOf(r.update(t, operator)))
+	require.Zero(t, r.served)
+	r.standing = rpc.Record
+	require.Equal(t, errs.Unavailable, errs.CodeOf(r.update(t, member)))
+	require.Empty(t, r.entries)
 }
 
 func TestReadsByPeopleOfTheMarketplaceAreRecordedFirst(t *testing.T) {

@@ -128,8 +128,8 @@ func (v Value) Configured() string {
 	return v.get().text
 }
 
-// Masked returns what may be shown to operators: the reference, a URL without a password in it, or [Redacted]; "" if the
-// value is unset.
+// Masked returns what may be shown to operators: the reference, a URL without a password in it, or [Redacted]; "" if
+// the value is unset.
 func (v Value) Masked() string {
 	if v.HoldsSecret() {
 		return Redacted

@@ -50,7 +50,7 @@ func people() map[string]identity.Actor {
 	return out
 }
 
-// Every method, also those without REST, says who may call it, and is open to nobody else.
+// Every method, also those without REST, says who may call it.
 func TestMethodsAdmitByTheirPermission(t *testing.T) {
 	t.Parallel()
 	scopes := map[string]permission.Scope{}

@@ -16,6 +16,8 @@ func testAudit(t *testing.T, s *souk) {
 	customer := s.user(email("not-audited"), "customer")
 	name := handle("audited")
 	s.seller(name).sell(name, "Audited", "10.00", 5)
+	other := handle("audited-keys")
+	owner := s.seller(other)
 	var me, shop struct{ ID string }
 	operator.get("/v1/me").want(http.StatusOK).into(&me)
 	s.anonymous().get("/v1/shops/" + name).want(http.StatusOK).into(&shop)
@@ -33,19 +35,33 @@ func testAudit(t *testing.T, s *souk) {
 		auditor.get("/v1/operator/audit?pageSize=100&actorId=" + actor).want(http.StatusOK).into(&page)
 		return page.Entries
 	}
-	var found []entry
-	waittest.Until(
-		t,
-		func() bool { found = of(me.ID); return len(found) == 3 },
-		"the trail does not have what the operator did",
-	)
+	trailOf := func(actor string, n int) (found []entry) {
+		waittest.Until(
+			t,
+			func() bool { found = of(actor); return len(found) >= n },
+			"the trail lacks what %s did",
+			actor,
+		)
+		require.Len(t, found, n)
+		return found
+	}
+	found := trailOf(me.ID, 5) // the newest first
+	const setting = "order.cash.max_pieces"
 	require.Equal(t, "read", found[0].Action)
-	failed := entry{"failed", "order.cash.max_pieces", "invalid_argument", "settings.write", found[1].Address}
-	require.Equal(t, failed, found[1])
-	require.Equal(t, "shop.suspended", found[2].Action)
-	require.Equal(t, shop.ID, found[2].Object)
-	require.Equal(t, "ok", found[2].Result)
-	require.Contains(t, []string{"127.0.0.1", "::1"}, found[2].Address)
+	require.Equal(t, entry{"failed", setting, "invalid_argument", "settings.write", found[1].Address}, found[1])
+	require.Equal(t, entry{"called", setting, "ok", "settings.write", found[1].Address}, found[2])
+	require.Equal(t, entry{"shop.suspended", shop.ID, "ok", "shop.moderate", found[1].Address}, found[3])
+	require.Equal(t, entry{"called", shop.ID, "ok", "shop.moderate", found[1].Address}, found[4])
+	require.Contains(t, []string{"127.0.0.1", "::1"}, found[1].Address)
+
+	owner.get("/v1/me").want(http.StatusOK).into(&me)
+	key := obj{"name": "x", "scopes": []string{"product.read"}}
+	before := len(of(me.ID))
+	owner.post("/v1/shops/"+other+"/api-keys", key).want(http.StatusCreated)
+	customer.post("/v1/shops/"+other+"/api-keys", key).problem(http.StatusNotFound, "not_found")
+	require.Equal(t, "apikey.manage", trailOf(me.ID, before+1)[0].Permission)
+	customer.get("/v1/me").want(http.StatusOK).into(&me)
+	require.Empty(t, of(me.ID), "a stranger fills the trail")
 	operator.get("/v1/operator/audit").problem(http.StatusForbidden, "forbidden")
 
 	require.Contains(t, s.must("audit", "verify"), "ok ")

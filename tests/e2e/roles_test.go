@@ -90,7 +90,7 @@ func testAPIKeys(t *testing.T, s *souk) {
 	}
 }
 
-// testSecondOperator makes one permission need a second operator, whom nobody replaces alone.
+// testSecondOperator makes one permission need the approval of a second operator.
 func testSecondOperator(t *testing.T, s *souk) {
 	admin, first := s.user(email("second-admin"), "admin"), s.user(email("first"), "operator")
 	second := s.user(email("second"), "operator")

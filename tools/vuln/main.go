@@ -1,5 +1,5 @@
-// Command vuln looks for known vulnerabilities in what souk calls, with govulncheck and Go's vulnerability database. The
-// database comes from the module proxy, as golang.org/x/vulndb, and is kept in .cache/vulndb.
+// Command vuln looks for known vulnerabilities in what souk calls, with govulncheck and Go's vulnerability database.
+// The database comes from the module proxy, as golang.org/x/vulndb, and is kept in .cache/vulndb.
 //
 //	make vuln
 //

@@ -53,7 +53,7 @@ func (h *harness) record(t *testing.T, n int) {
 			action = "shop.suspended"
 		}
 		var err error
-		events[i], err = trail.NewEvent(t.Context(), call, action, fmt.Sprintf("shp_%d", i), trail.ResultOK,
+		events[i], err = trail.NewEvent(call, action, fmt.Sprintf("shp_%d", i), trail.ResultOK,
 			noon.Add(time.Duration(i)*time.Minute))
 		require.NoError(t, err)
 	}

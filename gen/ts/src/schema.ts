@@ -2927,7 +2927,7 @@ export interface components {
         };
         /** @description One thing that somebody did. */
         Entry: {
-            /** @description What was done: the event of a change, such as order.cancelled; called (a change without an event), read, or failed. */
+            /** @description What was done: called or read, when the call began; the event of a change, such as order.cancelled; or failed. */
             action: string;
             /** @description The user, the API key, or the service. */
             actorId: string;

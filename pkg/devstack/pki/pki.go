@@ -1,8 +1,8 @@
-// Package pki is a small certificate authority for development and tests: `souk pki`, and `souk dev --mtls`. In production
-// cert-manager, Vault or SPIRE issue the certificates.
+// Package pki is a small certificate authority for development and tests: `souk pki`, and `souk dev --mtls`. In
+// production cert-manager, Vault or SPIRE issue the certificates.
 //
-// Its folder has ca/ with the authority's key, and a folder for each certificate with the files that cert-manager writes,
-// too: tls.crt, tls.key and ca.crt. revoked.crl lists the revoked ones.
+// Its folder has ca/ with the authority's key, and a folder for each certificate with the files that cert-manager
+// writes, too: tls.crt, tls.key and ca.crt. revoked.crl lists the revoked ones.
 package pki
 
 import (
@@ -75,8 +75,8 @@ func (p PKI) Init(domain string) error {
 	return p.newAuthority(domain, nil)
 }
 
-// newAuthority makes a key and a certificate of an authority. The certificate of the former one stays behind it in ca.crt,
-// and its key in former.key, to sign its list of revoked certificates.
+// newAuthority makes a key and a certificate of an authority. The certificate of the former one stays behind it in
+// ca.crt, and its key in former.key, to sign its list of revoked certificates.
 func (p PKI) newAuthority(domain string, former []*x509.Certificate) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 
 const tlsMount = "/etc/souk-tls"
 
-// Certificates returns pods that lack their certificate, if some pod has one: its volume, where souk looks for it, and the
-// Certificate that fills it with the name of the pod's service.
+// Certificates returns pods that lack their certificate, if some pod has one: its volume, where souk looks for it, and
+// the Certificate that fills it with the name of the pod's service.
 func Certificates(documents []Document) []string {
 	issued := map[string]Document{} // by Secret
 	for _, d := range documents {

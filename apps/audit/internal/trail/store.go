@@ -147,8 +147,8 @@ const sqlAll = `select ` + columns + ` from entry where seq > $1 order by seq`
 
 const sqlCheckpoints = `select seq, hash, at, signature from checkpoint order by seq`
 
-// Check reads the whole trail in one snapshot, and checks each entry, the checkpoints in the database and the given ones,
-// which were kept elsewhere. It returns the last position.
+// Check reads the whole trail in one snapshot, and checks each entry, the checkpoints in the database and the given
+// ones, which were kept elsewhere. It returns the last position.
 //
 // Errors: [audit.ErrAltered], those of [postgres.Err].
 func (s *Store) Check(

@@ -16,8 +16,8 @@ import (
 // reusable is how long an answer about a bearer token may be kept.
 const reusable = time.Minute
 
-// keyReusable is how long an answer about an API key may be kept: a key that is deleted, rotated out or expired, and one
-// whose creator may do less, stop as soon.
+// keyReusable is how long an answer about an API key may be kept: a key that is deleted, rotated out or expired, and
+// one whose creator may do less, stop as soon.
 const keyReusable = 800 * time.Millisecond
 
 // Bearer returns the actor of a bearer token: an access token of the provider, a guest token, or an API key.

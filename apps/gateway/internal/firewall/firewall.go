@@ -36,8 +36,8 @@ const (
 type Config struct {
 	// Mode is off, detect or block. Default off.
 	Mode string `yaml:"mode"`
-	// Paranoia is the paranoia level of the rules, from 1 to 4. Higher ones find more, and refuse more that is harmless.
-	// Default 1.
+	// Paranoia is the paranoia level of the rules, from 1 to 4. Higher ones find more, and refuse more that is
+	// harmless. Default 1.
 	Paranoia int `yaml:"paranoia"`
 	// Threshold is the anomaly score from which a request is refused. A rule that matches adds 2 to 5. Default 5.
 	Threshold int `yaml:"threshold"`
@@ -63,8 +63,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// foreign are rules against what souk does not do: it starts neither shells (932) nor PHP (933). They refuse prose: those of
-// 932 alone refused 15 % of 500 real descriptions of products.
+// foreign are rules against what souk does not do: it starts neither shells (932) nor PHP (933). They refuse prose:
+// those of 932 alone refused 15 % of 500 real descriptions of products.
 const foreign = "932000-933999"
 
 // prose are rules that do not apply to requests with a body: they take "1 user(s)" for a function of SQL, the address

@@ -40,7 +40,8 @@ type route struct {
 	takesFreeText  bool // some field of the request is a text that a person writes
 }
 
-// freeText returns the body of a request in which somebody may write anything; nil for others, whose fields have a form.
+// freeText returns the body of a request in which somebody may write anything; nil for others, whose fields have a
+// form.
 func (rt route) freeText(r *http.Request) []byte {
 	if !rt.takesFreeText {
 		return nil

@@ -78,8 +78,8 @@ func (a *Approval) claim(asked Approval, timeout time.Duration, now time.Time) (
 	return true, nil
 }
 
-// ClaimApproval claims the approval of a call, or stores that it is asked for. It returns the approval; its call may run
-// if it is running.
+// ClaimApproval claims the approval of a call, or stores that it is asked for. It returns the approval; its call may
+// run if it is running.
 //
 // Errors: forbidden, conflict, rate_limited (too many calls of the user wait), unavailable.
 func (s *Store) ClaimApproval(

@@ -141,8 +141,8 @@ func (r *RPC) RollbackSetting(
 	return &settingsv1.RollbackSettingResponse{Setting: m}, err
 }
 
-// mayGive returns an error unless the caller may give a setting a value: some need a permission of their own, and nobody
-// gives permissions that he does not have.
+// mayGive returns an error unless the caller may give a setting a value: some need a permission of their own, and a
+// caller cannot give permissions that the caller lacks.
 //
 // Errors: forbidden.
 func mayGive(ctx context.Context, d setting.Definition, v Value) error {

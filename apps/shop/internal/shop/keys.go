@@ -131,11 +131,7 @@ func (s *Store) RotateKey(ctx context.Context, key, by, keyID, secret string, ol
 //
 // Errors: not_found, forbidden.
 func (s *Store) DeleteKey(ctx context.Context, key, by, keyID string) error {
-	return s.inTx(ctx, func(q *sqlc.Queries) error {
-		sh, err := lockFor(ctx, q, key, by)
-		if err != nil {
-			return err
-		}
+	return s.locked(ctx, key, by, func(q *sqlc.Queries, sh *Shop) error {
 		n, err := q.DeleteKey(ctx, sqlc.DeleteKeyParams{ID: keyID, ShopID: sh.ID})
 		if err == nil && n == 0 {
 			return noKey()

@@ -70,16 +70,16 @@ func (r *RPC) AddMember(ctx context.Context, req *shopv1.AddMemberRequest) (*sho
 
 // RemoveMember ends a membership.
 //
-// Errors: not_found, forbidden (the caller removes another member and lacks the permission, or the shop is suspended), conflict
-// (the last owner).
+// Errors: not_found, forbidden (the caller removes another member and lacks the permission, or the shop is suspended),
+// conflict (the last owner).
 func (r *RPC) RemoveMember(ctx context.Context, req *shopv1.RemoveMemberRequest) (*shopv1.RemoveMemberResponse, error) {
 	return &shopv1.RemoveMemberResponse{}, r.store.RemoveMember(ctx, req.GetShopId(), memberID(ctx), req.GetUserId())
 }
 
 // InviteMember invites a person by e-mail.
 //
-// Errors: not_found, forbidden (the caller lacks the permission, or the shop is suspended), already_exists (the address is
-// invited), conflict (the shop has too many members and invitations), rate_limited (it has sent too many).
+// Errors: not_found, forbidden (the caller lacks the permission, or the shop is suspended), already_exists (the address
+// is invited), conflict (the shop has too many members and invitations), rate_limited (it has sent too many).
 func (r *RPC) InviteMember(ctx context.Context, req *shopv1.InviteMemberRequest) (*shopv1.InviteMemberResponse, error) {
 	in := Invitation{
 		ID: id.New(

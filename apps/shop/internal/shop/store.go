@@ -101,7 +101,7 @@ func (s *Store) Change(ctx context.Context, key, userID string, f func(*Shop) ([
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
 		var err error
-		if sh, err = lockFor(ctx, q, key, userID); err != nil {
+		if sh, err = lockFor(ctx, tx, key, userID); err != nil {
 			return err
 		}
 		if userID != "" && sh.Status == Suspended {
@@ -165,15 +165,23 @@ func lock(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, []st
 	}, grants(Role(m.Role), m.Permissions), notFound(err)
 }
 
-// lockFor locks a shop. If userID is set, that user must have the method's permission in it.
+// lockFor locks a shop. If userID is set, that user must have the method's permission in it, and the call is in the
+// audit trail once the transaction is committed.
 //
 // Errors: not_found, forbidden (the permission is missing).
-func lockFor(ctx context.Context, q *sqlc.Queries, key, userID string) (*Shop, error) {
-	sh, has, err := lock(ctx, q, key, userID)
-	if err == nil && userID != "" && !slices.Contains(has, rpc.Permission(ctx)) {
+func lockFor(ctx context.Context, tx pgx.Tx, key, userID string) (*Shop, error) {
+	sh, has, err := lock(ctx, sqlc.New(tx), key, userID)
+	if err != nil || userID == "" {
+		return sh, err
+	}
+	if !slices.Contains(has, rpc.Permission(ctx)) {
 		return nil, lacking(ctx)
 	}
-	return sh, err
+	called, err := rpc.RecordWith(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sh, outbox.Append(ctx, tx, called...)
 }
 
 // lacking returns the error of a member who lacks the method's permission.
@@ -190,7 +198,7 @@ func (s *Store) changeMembers(
 ) error {
 	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		q := sqlc.New(tx)
-		sh, err := lockFor(ctx, q, key, userID)
+		sh, err := lockFor(ctx, tx, key, userID)
 		if err != nil {
 			return err
 		}
@@ -213,6 +221,19 @@ func (s *Store) changeMembers(
 // inTx runs f in a transaction.
 func (s *Store) inTx(ctx context.Context, f func(*sqlc.Queries) error) error {
 	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error { return f(sqlc.New(tx)) }))
+}
+
+// locked runs f in a transaction with a shop that lockFor has locked.
+//
+// Errors: f's, not_found, forbidden (the permission is missing).
+func (s *Store) locked(ctx context.Context, key, userID string, f func(*sqlc.Queries, *Shop) error) error {
+	return postgres.Err(postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		sh, err := lockFor(ctx, tx, key, userID)
+		if err != nil {
+			return err
+		}
+		return f(sqlc.New(tx), sh)
+	}))
 }
 
 // write runs f in a transaction, then wakes the relay and invalidates cached responses.
@@ -321,9 +342,9 @@ func (s *Store) Standing(ctx context.Context, key, userID string) (Standing, err
 //
 // Errors: not_found, forbidden.
 func (s *Store) Permitted(ctx context.Context, key, userID string) (sh *Shop, err error) {
-	err = s.inTx(ctx, func(q *sqlc.Queries) error {
-		sh, err = lockFor(ctx, q, key, userID)
-		return err
+	err = s.locked(ctx, key, userID, func(_ *sqlc.Queries, locked *Shop) error {
+		sh = locked
+		return nil
 	})
 	return sh, err
 }

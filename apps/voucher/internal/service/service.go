@@ -61,7 +61,8 @@ type NewVoucher struct {
 
 // CreateForShop creates a voucher of a shop, for callers with the permission. shop is its ID or handle.
 //
-// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, already_exists (the code), conflict (too many).
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, already_exists (the
+// code), conflict (too many).
 func (s *Service) CreateForShop(ctx context.Context, shop string, n NewVoucher) (domain.Voucher, error) {
 	shopID, err := s.shop(ctx, shop)
 	if err != nil {

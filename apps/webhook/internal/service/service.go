@@ -62,8 +62,8 @@ type Service struct {
 // New returns the service.
 func New(d Deps) *Service { return &Service{Deps: d, lines: newLines()} }
 
-// CreateForShop creates a webhook of a shop, for callers with the permission, and returns it with its secret. shop is its
-// ID or handle.
+// CreateForShop creates a webhook of a shop, for callers with the permission, and returns it with its secret. shop is
+// its ID or handle.
 //
 // Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, conflict (too many).
 func (s *Service) CreateForShop(ctx context.Context, shop string, c domain.Change) (domain.Webhook, string, error) {
@@ -162,7 +162,8 @@ func (s *Service) Delete(ctx context.Context, webhookID string) error {
 	return s.Store.Delete(ctx, webhookID)
 }
 
-// Rotate gives a webhook a new secret, for callers with the permission in its shop. The earlier ones are valid for a day.
+// Rotate gives a webhook a new secret, for callers with the permission in its shop. The earlier ones are valid for a
+// day.
 //
 // Errors: not_found (also if the caller is a stranger to the shop), forbidden, conflict (too many secrets are valid).
 func (s *Service) Rotate(ctx context.Context, webhookID string) (domain.Webhook, string, error) {

@@ -25,8 +25,8 @@ import (
 type SplitOptions struct {
 	// Out is the folder of the configuration files.
 	Out string
-	// Secrets is the folder of the files with secrets, one folder for each service; "": secrets stay in the configuration
-	// files.
+	// Secrets is the folder of the files with secrets, one folder for each service; "": secrets stay in the
+	// configuration files.
 	Secrets string
 	// SecretsPath is where processes see the folder Secrets; "": at the same path.
 	SecretsPath string

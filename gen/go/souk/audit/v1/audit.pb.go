@@ -44,7 +44,7 @@ type Entry struct {
 	Permission string `protobuf:"bytes,6,opt,name=permission,proto3" json:"permission,omitempty"`
 	// The method that was called.
 	Method string `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
-	// What was done: the event of a change, such as order.cancelled; called (a change without an event), read, or failed.
+	// What was done: called or read, when the call began; the event of a change, such as order.cancelled; or failed.
 	Action string `protobuf:"bytes,8,opt,name=action,proto3" json:"action,omitempty"`
 	// The ID of the object. Empty for a list.
 	Object string `protobuf:"bytes,9,opt,name=object,proto3" json:"object,omitempty"`
