@@ -65,14 +65,19 @@ func TestAuditorsReadTheTrail(t *testing.T) {
 	require.Equal(t, errs.Invalid, errs.CodeOf(err))
 }
 
+// lockAll waits for the service's transactions: an attack that deadlocks with one of them would fail.
+const lockAll = `lock table chain; `
+
 // attacks are what somebody may do who can write to the database.
 var attacks = map[string]string{
-	"edit":       `update entry set actor_id = 'usr_x' where seq = 5`,
-	"delete":     `delete from entry where seq = 5`,
-	"truncation": `delete from entry where seq > 20; update chain set seq = 20, hash = (select hash from entry where seq = 20)`,
+	"edit":   `update entry set actor_id = 'usr_x' where seq = 5`,
+	"delete": `delete from entry where seq = 5`,
+	"truncation": `delete from entry where seq > 20;
+		update chain set seq = 20, hash = (select hash from entry where seq = 20)`,
 	"truncation with checkpoints": `delete from entry where seq > 20; delete from checkpoint;
 		update chain set seq = 20, hash = (select hash from entry where seq = 20)`,
-	"swap":     `update entry set seq = case seq when 5 then 60 else 5 end where seq in (5, 6); update entry set seq = 6 where seq = 60`,
+	"swap": `update entry set seq = case seq when 5 then 60 else 5 end where seq in (5, 6);
+		update entry set seq = 6 where seq = 60`,
 	"pruning":  `delete from entry where seq <= 5; update chain set base_seq = 5, base_hash = 'x'`,
 	"all":      `truncate entry, checkpoint; update chain set seq = 0, hash = '', base_seq = 0`,
 	"no chain": `delete from chain`,
@@ -87,7 +92,7 @@ func TestAlterationsAreFound(t *testing.T) {
 			h.record(t, 30)
 			waittest.Until(t, func() bool { return h.Metric("audit_trail_entries") == 30 }, "the trail is not checked")
 			require.EqualValues(t, 1, h.Metric("audit_trail_intact"))
-			_, err := h.Pool.Exec(t.Context(), sql)
+			_, err := h.Pool.Exec(t.Context(), lockAll+sql)
 			require.NoError(t, err)
 			waittest.Until(t, func() bool { return h.Metric("audit_trail_intact") == 0 }, "the attack is not found")
 			require.Contains(t, h.Logs(), "the audit trail was altered")
@@ -125,7 +130,7 @@ func TestCheckpointsAreKeptElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	_, err = audit.Verify(t.Context(), h.Pool, other, kept)
 	require.ErrorIs(t, err, trail.ErrAltered, "a key of another trail")
-	_, err = h.Pool.Exec(t.Context(), `truncate entry, checkpoint; update chain set seq = 0, hash = ''`)
+	_, err = h.Pool.Exec(t.Context(), lockAll+`truncate entry, checkpoint; update chain set seq = 0, hash = ''`)
 	require.NoError(t, err)
 	_, err = audit.Verify(t.Context(), h.Pool, key, nil)
 	require.NoError(t, err, "nothing in the database shows it")
