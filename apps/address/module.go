@@ -3,10 +3,15 @@ package address
 import (
 	"context"
 	"embed"
+	"time"
 
 	"souk/apps/address/internal/address"
 	addressv1 "souk/gen/go/souk/address/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
+	"souk/pkg/chore"
 	"souk/pkg/module"
+	"souk/pkg/outbox"
+	"souk/pkg/personal"
 )
 
 //go:embed db/migrations/*.sql
@@ -20,6 +25,7 @@ var Module = module.Module{
 	Name:       "address",
 	Migrations: migrations,
 	Invariants: invariants,
+	Tables:     module.Tables{Outbox: true},
 	Build:      build,
 }
 
@@ -28,6 +34,21 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	addressv1.RegisterAddressServiceServer(p.Server(), address.NewRPC(address.NewStore(pool), p.Clock()))
-	return module.Group(), nil
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	store := address.NewStore(pool, personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock()))
+	erased, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "erase", Subjects: []string{"evt.user.erased"}, Handler: store.Erased,
+	})
+	if err != nil {
+		return nil, err
+	}
+	encrypt := chore.Chore{
+		Name: "encrypt addresses", Pass: store.EncryptPlain, Every: time.Minute, Batch: address.EncryptBatch,
+		Clock: p.Clock(), Logger: p.Logger(),
+	}
+	addressv1.RegisterAddressServiceServer(p.Server(), address.NewRPC(store, p.Clock()))
+	return module.Group(erased, module.Func(encrypt.Run)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"souk/apps/auth/internal/service"
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -62,6 +63,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Carts:     cartv1.NewCartServiceClient(conn),
 		Shops:     shopv1.NewShopServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
+		Keyring:   keyringv1.NewKeyringServiceClient(conn),
 		Lifetimes: cfg.lifetimes(),
 		Clock:     p.Clock(),
 		Logger:    p.Logger(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"slices"
+	"time"
 
 	"souk/apps/order/internal/domain"
 	"souk/apps/order/internal/handler"
@@ -11,6 +12,7 @@ import (
 	"souk/apps/order/internal/service"
 	addressv1 "souk/gen/go/souk/address/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
@@ -21,6 +23,7 @@ import (
 	"souk/pkg/cqrs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/personal"
 	"souk/pkg/saga"
 	"souk/pkg/setting"
 )
@@ -44,7 +47,7 @@ var Module = module.Module{
 		Name: Sales, Shows: "what each shop sold on each day, and what was cancelled",
 		Consumers: []string{Sales}, Unit: "orders", Rows: cqrs.Count("sales_day"),
 		Rebuild: func(ctx context.Context, db cqrs.DB, _ cqrs.States) (int, error) {
-			return repository.New(db.Pool, func() {}).RebuildSales(ctx)
+			return repository.New(db.Pool, nil, func() {}).RebuildSales(ctx)
 		},
 	}},
 	Tables: module.Tables{Outbox: true, Saga: true},
@@ -93,7 +96,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.New(pool, relay.Wake)
+	store := repository.New(pool, personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock()), relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
 	payments, vouchers := paymentv1.NewPaymentServiceClient(conn), voucherv1.NewVoucherServiceClient(conn)
 	sagas := &service.Sagas{
@@ -159,5 +162,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			p.Logger()).Run,
 	)
 	expire := module.Func(handler.Expire(store, svc.Expire, p.Clock(), p.Logger()))
-	return module.Group(settings, relay, runner, consumer, sales, forget, forgetCancels, expire), nil
+	encrypt := chore.Chore{
+		Name: "encrypt orders", Pass: store.EncryptPlain, Every: time.Minute, Batch: repository.EncryptBatch,
+		Clock: p.Clock(), Logger: p.Logger(),
+	}
+	return module.Group(
+		settings, relay, runner, consumer, sales, forget, forgetCancels, expire, module.Func(encrypt.Run),
+	), nil
 }

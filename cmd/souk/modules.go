@@ -10,6 +10,7 @@ import (
 	"souk/apps/cart"
 	"souk/apps/comment"
 	"souk/apps/gateway"
+	"souk/apps/keyring"
 	"souk/apps/natsauth"
 	"souk/apps/notification"
 	"souk/apps/order"
@@ -28,7 +29,7 @@ import (
 func modules() []module.Module {
 	return []module.Module{
 		natsauth.Module, // first: the others connect to NATS through it
-		settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
+		keyring.Module, settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module, order.Module,
 		notification.Module, auth.Module,
 		address.Module, voucher.Module, comment.Module,
 		webhook.Module,

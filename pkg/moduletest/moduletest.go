@@ -70,6 +70,7 @@ type Service struct {
 	clock    clock.Clock
 	fakes    map[string]func(grpc.ServiceRegistrar)
 	settings *settings
+	keyring  *keyring
 	logs     *buffer
 	admin    string // the address of the admin listener
 	clients  map[string]grpc.ClientConnInterface
@@ -93,8 +94,8 @@ func Config(fields map[string]any) Option {
 	}
 }
 
-// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down; but settings,
-// without a Fake, has what the test sets with [Service.Set].
+// Fake serves a contract in place of another service. With nil, or without a Fake, that service is down. Without a
+// Fake, settings has what the test sets with [Service.Set], and keyring has a key for everybody until [Service.DestroyKeys].
 func Fake(service string, register func(grpc.ServiceRegistrar)) Option {
 	return func(s *Service) { s.fakes[service] = register }
 }
@@ -140,7 +141,7 @@ func Start(t testing.TB, m module.Module, opts ...Option) *Service {
 	t.Helper()
 	s := &Service{
 		t: t, module: m, logs: &buffer{}, clients: map[string]grpc.ClientConnInterface{},
-		fakes: map[string]func(grpc.ServiceRegistrar){}, settings: newSettings(),
+		fakes: map[string]func(grpc.ServiceRegistrar){}, settings: newSettings(), keyring: newKeyring(),
 		tree: map[string]any{
 			"identity": map[string]any{"seed": base64.StdEncoding.EncodeToString([]byte(strings.Repeat("s", 32)))},
 			"redis":    redistest.Section(redistest.Config(t)),
@@ -262,8 +263,12 @@ func (s *Service) other(name string) module.Module {
 			s.signer = p.Signer()
 		}
 		register, given := s.fakes[name]
-		if name == "settings" && !given {
+		switch {
+		case given:
+		case name == "settings":
 			register = s.settings.register
+		case name == "keyring":
+			register = s.keyring.register
 		}
 		if register != nil {
 			register(p.Server())

@@ -11,13 +11,16 @@ import (
 
 	"souk/apps/order"
 	"souk/apps/order/internal/repository"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
+	"souk/pkg/clock"
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/identity"
 	"souk/pkg/moduletest"
 	"souk/pkg/money"
+	"souk/pkg/personal"
 	"souk/pkg/rpc"
 	"souk/pkg/waittest"
 )
@@ -50,7 +53,8 @@ func setupWith(t testing.TB, options ...moduletest.Option) *harness {
 	h.Service = moduletest.Start(t, order.Module, append(h.register(), options...)...)
 	h.client = orderv1.NewOrderServiceClient(h.Client("gateway"))
 	h.auth = orderv1.NewOrderServiceClient(h.Client("auth"))
-	h.store = repository.New(h.Pool, func() {})
+	keyring := keyringv1.NewKeyringServiceClient(h.Client("user"))
+	h.store = repository.New(h.Pool, personal.New(keyring, clock.System{}), func() {})
 	return h
 }
 

@@ -16,21 +16,26 @@ const maxAddresses = 50
 
 // Address is an entry of a user's address book.
 type Address struct {
-	ID              string
-	OwnerID         string
-	Label           string
-	Name            string
-	Line1           string
-	Line2           string
-	City            string
-	Region          string
-	PostalCode      string
-	CountryCode     string
-	Phone           string // E.164, or empty
+	ID      string
+	OwnerID string
+	Content
 	DefaultShipping bool
 	DefaultBilling  bool
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
+}
+
+// Content is what an address says. It is stored encrypted.
+type Content struct {
+	Label       string `json:"label,omitempty"`
+	Name        string `json:"name"`
+	Line1       string `json:"line1"`
+	Line2       string `json:"line2,omitempty"`
+	City        string `json:"city"`
+	Region      string `json:"region,omitempty"`
+	PostalCode  string `json:"postal_code,omitempty"`
+	CountryCode string `json:"country_code"`
+	Phone       string `json:"phone,omitempty"` // E.164, or empty
 }
 
 // Change is a change of an address. Nil leaves a field as it is.

@@ -3,22 +3,32 @@ package address
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
+	"souk/pkg/event"
 	"souk/pkg/page"
+	"souk/pkg/personal"
 	"souk/pkg/postgres"
 )
 
-// Store stores address books in PostgreSQL. A change of a book's addresses or defaults locks the book.
-type Store struct{ pool *pgxpool.Pool }
+// Store stores address books in PostgreSQL, with encrypted addresses. A change of a book's addresses or defaults locks
+// the book.
+type Store struct {
+	pool   *pgxpool.Pool
+	cipher *personal.Cipher
+}
 
 // NewStore returns the store.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func NewStore(pool *pgxpool.Pool, cipher *personal.Cipher) *Store {
+	return &Store{pool: pool, cipher: cipher}
+}
 
 var (
 	//go:embed sql/count_address.sql
@@ -43,13 +53,21 @@ var (
 	deleteAddress string
 	//go:embed sql/default_to_oldest.sql
 	defaultToOldest string
+	//go:embed sql/list_plain.sql
+	listPlain string
+	//go:embed sql/encrypt_plain.sql
+	encryptPlain string
 )
 
 // Create stores a new address. The first one of a book becomes both defaults. It returns the address as it is stored.
 //
-// Errors: conflict (the book is full).
+// Errors: conflict (the book is full, the owner's data was erased).
 func (s *Store) Create(ctx context.Context, a Address) (Address, error) {
-	err := postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	sealed, err := s.encrypt(ctx, a)
+	if err != nil {
+		return Address{}, err
+	}
+	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		var n int
 		err := tx.QueryRow(ctx, countAddress, a.OwnerID, maxAddresses).Scan(&n)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -64,8 +82,8 @@ func (s *Store) Create(ctx context.Context, a Address) (Address, error) {
 		if _, err := tx.Exec(ctx, clearDefaults, a.OwnerID, a.DefaultShipping, a.DefaultBilling); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, createAddress, a.ID, a.OwnerID, a.Label, a.Name, a.Line1, a.Line2, a.City, a.Region,
-			a.PostalCode, a.CountryCode, a.Phone, a.DefaultShipping, a.DefaultBilling, a.CreatedAt, a.UpdatedAt)
+		_, err = tx.Exec(ctx, createAddress, a.ID, a.OwnerID, sealed, a.DefaultShipping, a.DefaultBilling, a.CreatedAt,
+			a.UpdatedAt)
 		return err
 	})
 	return a, postgres.Err(err)
@@ -75,7 +93,7 @@ func (s *Store) Create(ctx context.Context, a Address) (Address, error) {
 //
 // Errors: not_found.
 func (s *Store) Get(ctx context.Context, ownerID, addressID string) (Address, error) {
-	return one(s.pool.Query(ctx, getAddress, addressID, ownerID))
+	return s.one(ctx, s.pool, getAddress, addressID, ownerID)
 }
 
 // List returns a page of the owner's addresses, oldest first, and the token of the next page.
@@ -94,9 +112,18 @@ func (s *Store) List(
 	if err != nil {
 		return nil, "", postgres.Err(err)
 	}
-	addresses, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Address])
-	if err != nil || len(addresses) <= limit {
-		return addresses, "", postgres.Err(err)
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		return nil, "", postgres.Err(err)
+	}
+	addresses = make([]Address, len(found))
+	for i, r := range found {
+		if addresses[i], err = s.decrypt(ctx, r); err != nil {
+			return nil, "", err
+		}
+	}
+	if len(addresses) <= limit {
+		return addresses, "", nil
 	}
 	return addresses[:limit], page.Encode(addresses[limit-1].ID, "addresses", ownerID), nil
 }
@@ -107,16 +134,22 @@ func (s *Store) List(
 func (s *Store) Update(
 	ctx context.Context, ownerID, addressID string, f func(*Address) (changed bool, err error),
 ) (a Address, err error) {
+	if err := s.cipher.Warm(ctx, ownerID); err != nil {
+		return Address{}, err
+	}
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		if a, err = one(tx.Query(ctx, lockAddress, addressID, ownerID)); err != nil {
+		if a, err = s.one(ctx, tx, lockAddress, addressID, ownerID); err != nil {
 			return err
 		}
 		changed, err := f(&a)
 		if err != nil || !changed {
 			return err
 		}
-		_, err = tx.Exec(ctx, updateAddress, a.ID, a.OwnerID, a.Label, a.Name, a.Line1, a.Line2, a.City, a.Region,
-			a.PostalCode, a.CountryCode, a.Phone, a.UpdatedAt)
+		sealed, err := s.encrypt(ctx, a)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, updateAddress, a.ID, a.OwnerID, sealed, a.UpdatedAt)
 		return err
 	})
 	return a, postgres.Err(err)
@@ -128,6 +161,9 @@ func (s *Store) Update(
 func (s *Store) SetDefault(
 	ctx context.Context, ownerID, addressID string, shipping, billing bool, at time.Time,
 ) (a Address, err error) {
+	if err := s.cipher.Warm(ctx, ownerID); err != nil {
+		return Address{}, err
+	}
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockBook, ownerID); err != nil {
 			return err
@@ -135,7 +171,7 @@ func (s *Store) SetDefault(
 		if _, err := tx.Exec(ctx, clearDefaults, ownerID, shipping, billing); err != nil {
 			return err
 		}
-		a, err = one(tx.Query(ctx, setDefault, addressID, ownerID, shipping, billing, at))
+		a, err = s.one(ctx, tx, setDefault, addressID, ownerID, shipping, billing, at)
 		return err
 	})
 	return a, postgres.Err(err)
@@ -164,13 +200,92 @@ func (s *Store) Delete(ctx context.Context, ownerID, addressID string) error {
 
 var errNotFound = errs.New(errs.NotFound, "there is no such address in your address book")
 
-func one(rows pgx.Rows, err error) (Address, error) {
+// row is an address as it is stored.
+type row struct {
+	ID              string
+	OwnerID         string
+	Sealed          []byte  // the JSON of Content, encrypted
+	Plain           *string // the JSON of Content, if souk has stored the address before it encrypted them
+	DefaultShipping bool
+	DefaultBilling  bool
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+func (s *Store) one(ctx context.Context, db postgres.Querier, sql string, args ...any) (Address, error) {
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return Address{}, postgres.Err(err)
 	}
-	a, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Address])
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[row])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Address{}, errNotFound
 	}
-	return a, postgres.Err(err)
+	if err != nil {
+		return Address{}, postgres.Err(err)
+	}
+	return s.decrypt(ctx, r)
+}
+
+func place(addressID string) string { return "address/" + addressID }
+
+func (s *Store) encrypt(ctx context.Context, a Address) ([]byte, error) {
+	return s.cipher.EncryptJSON(ctx, a.OwnerID, place(a.ID), a.Content)
+}
+
+func (s *Store) decrypt(ctx context.Context, r row) (Address, error) {
+	a := Address{
+		ID: r.ID, OwnerID: r.OwnerID, DefaultShipping: r.DefaultShipping, DefaultBilling: r.DefaultBilling,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+	if r.Plain != nil {
+		return a, json.Unmarshal([]byte(*r.Plain), &a.Content)
+	}
+	return a, s.cipher.DecryptJSON(ctx, place(r.ID), r.Sealed, &a.Content)
+}
+
+// EncryptBatch is the most addresses that EncryptPlain encrypts at once.
+const EncryptBatch = 100
+
+// EncryptPlain encrypts addresses that souk has stored before it encrypted them, and returns how many.
+//
+// Errors: those of [postgres.Err], unavailable.
+func (s *Store) EncryptPlain(ctx context.Context, _ time.Time) (int, error) {
+	rows, err := s.pool.Query(ctx, listPlain, EncryptBatch)
+	if err != nil {
+		return 0, postgres.Err(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		return 0, postgres.Err(err)
+	}
+	for _, r := range found {
+		a, err := s.decrypt(ctx, r)
+		if err != nil {
+			return 0, err
+		}
+		sealed, err := s.encrypt(ctx, a)
+		if errors.Is(err, personal.ErrErased) {
+			continue // Erased deletes it
+		}
+		if err != nil {
+			return 0, err
+		}
+		if _, err := s.pool.Exec(ctx, encryptPlain, r.ID, sealed, r.UpdatedAt); err != nil {
+			return 0, postgres.Err(err)
+		}
+	}
+	return len(found), nil
+}
+
+// Erased deletes the address book of a person whose data was erased.
+func (s *Store) Erased(ctx context.Context, tx pgx.Tx, e event.Event) error {
+	var p userv1.UserErased
+	if err := e.Decode(&p); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`delete from address where owner_id = $1`, p.GetUserId())
+	b.Queue(`delete from address_book where owner_id = $1`, p.GetUserId())
+	return postgres.SendBatch(ctx, tx, b)
 }

@@ -12,6 +12,7 @@ import (
 	"souk/apps/auth/internal/credential"
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
@@ -136,12 +137,16 @@ func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {
 }
 
 // MergeGuest moves a guest's cart and orders to the user. It may be repeated. A failure of the cart service
-// does not keep the orders from the user.
+// does not keep the orders from the user. The keyring is told first: what becomes the user's is erased with the user.
 //
-// Errors: unauthenticated (the guest token), and those of the cart and order services.
+// Errors: unauthenticated (the guest token), and those of the keyring, cart and order services.
 func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) error {
 	guestID, _, err := s.Guests.Verify(guestToken)
 	if err != nil {
+		return err
+	}
+	merge := &keyringv1.MergeOwnerRequest{GuestId: guestID, UserId: userID}
+	if _, err := s.Keyring.MergeOwner(ctx, merge); err != nil {
 		return err
 	}
 	_, cartErr := s.Carts.MergeCart(ctx, &cartv1.MergeCartRequest{GuestId: guestID, UserId: userID})

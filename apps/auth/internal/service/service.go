@@ -12,6 +12,7 @@ import (
 
 	"souk/apps/auth/internal/domain"
 	cartv1 "souk/gen/go/souk/cart/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -73,6 +74,13 @@ type Orders interface {
 	) (*orderv1.AdoptOrdersResponse, error)
 }
 
+// Keyring is the part of the keyring service that auth calls.
+type Keyring interface {
+	MergeOwner(
+		ctx context.Context, in *keyringv1.MergeOwnerRequest, opts ...grpc.CallOption,
+	) (*keyringv1.MergeOwnerResponse, error)
+}
+
 // Shops is the part of the shop service that auth calls.
 type Shops interface {
 	FindAPIKey(
@@ -89,6 +97,7 @@ type Deps struct {
 	Users     Users
 	Carts     Carts
 	Orders    Orders
+	Keyring   Keyring
 	Shops     Shops
 	Lifetimes domain.Lifetimes
 	Clock     clock.Clock

@@ -107,6 +107,8 @@ type Order struct {
 	// ConfirmedAt is zero until the order is confirmed. Cancelling does not reset it.
 	ConfirmedAt time.Time
 	Parts       []ShopOrder
+	// Private is Email and Address as they are stored: encrypted.
+	Private []byte
 	// Vouchers are those that the checkout redeems. They are not stored with the order.
 	Vouchers []VoucherUse
 }

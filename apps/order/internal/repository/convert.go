@@ -13,7 +13,7 @@ import (
 	"souk/pkg/postgres"
 )
 
-// orders converts rows to orders. There is one row per line, sorted by order and shop order.
+// orders converts rows to orders, without what Store.decrypt reads. There is one row per line, sorted by order and shop order.
 func orders(rows []sqlc.ByIDsRow) ([]domain.Order, error) {
 	var out []domain.Order
 	for _, r := range rows {
@@ -48,15 +48,28 @@ func only(rows []sqlc.ByIDsRow) (domain.Order, error) {
 
 func order(r sqlc.Order) (domain.Order, error) {
 	o := domain.Order{
-		ID: r.ID, Number: r.Number, CustomerID: r.CustomerID, IdemKey: r.IdemKey, Status: domain.Status(r.Status),
-		Totals: totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
+		ID:         r.ID,
+		Number:     r.Number,
+		CustomerID: r.CustomerID,
+		IdemKey:    r.IdemKey,
+		Status:     domain.Status(r.Status),
+		Totals:     totals(money.Currency(r.Currency), r.Subtotal, r.Discount, r.Shipping, r.Tax, r.Total),
 		Payment: domain.Payment{
 			ID: r.PaymentID, Status: r.PaymentStatus, Method: r.PaymentMethod, Version: r.PaymentVersion,
 		},
-		CartOwnerID: r.CartOwnerID, CartVersion: r.CartVersion,
-		Email: r.Email, CancelID: r.CancelID, CancelCode: r.CancelCode, CancelReason: r.CancelReason,
-		Version: r.Version, PlacedAt: r.PlacedAt, UpdatedAt: r.UpdatedAt, ConfirmedAt: orZero(r.ConfirmedAt),
-		CustomerCancelledAt: orZero(r.CustomerCancelledAt), ExpiresAt: orZero(r.ExpiresAt),
+		CartOwnerID:         r.CartOwnerID,
+		CartVersion:         r.CartVersion,
+		Private:             r.Private,
+		Email:               r.Email,
+		CancelID:            r.CancelID,
+		CancelCode:          r.CancelCode,
+		CancelReason:        r.CancelReason,
+		Version:             r.Version,
+		PlacedAt:            r.PlacedAt,
+		UpdatedAt:           r.UpdatedAt,
+		ConfirmedAt:         orZero(r.ConfirmedAt),
+		CustomerCancelledAt: orZero(r.CustomerCancelledAt),
+		ExpiresAt:           orZero(r.ExpiresAt),
 	}
 	copy(o.RequestHash[:], r.RequestHash)
 	if err := json.Unmarshal(r.ShippingAddress, &o.Address); err != nil {

@@ -67,9 +67,9 @@ from input i join orders o on o.customer_id = i.customer_id and o.idem_key = i.i
 -- name: KeepRefusal :execrows
 -- Stores a refusal for a key without an order. The ID is stored as the number, which is never shown.
 insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
-    payment_method, email, shipping_address, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
+    payment_method, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
 values (@id, @id, @customer_id, @idem_key, @request_hash, 'cancelled', '', 0, 0, 0, 0, 0,
-    @payment_method, '', '{}', @cancel_code, @cancel_reason, @cancel_fields, @at, @at)
+    @payment_method, @cancel_code, @cancel_reason, @cancel_fields, @at, @at)
 on conflict (customer_id, idem_key) do nothing;
 
 -- name: Lock :one
@@ -207,3 +207,10 @@ delete from sales_day;
 -- name: ConfirmedOrders :many
 -- Orders that were ever confirmed, by ID.
 select id from orders where id > @after and confirmed_at is not null order by id limit @page;
+
+-- name: PlainOrders :many
+-- Orders whose address was written before souk encrypted it.
+select id, customer_id, email, shipping_address from orders where shipping_address <> '{}' limit $1;
+
+-- name: EncryptOrder :exec
+update orders set private = @private, email = '', shipping_address = '{}' where id = @id and private is null;

@@ -21,6 +21,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/outbox"
+	"souk/pkg/personal"
 	"souk/pkg/postgres"
 	"souk/pkg/saga"
 )
@@ -44,11 +45,12 @@ const (
 
 // Store reads orders and stores the changes of sagas and consumers.
 type Store struct {
-	pool *pgxpool.Pool
-	q    *sqlc.Queries
-	wake func()
-	keys *batch.Batcher[key, *domain.Attempt]
-	byID *batch.Batcher[string, *domain.Order]
+	pool   *pgxpool.Pool
+	q      *sqlc.Queries
+	cipher *personal.Cipher
+	wake   func()
+	keys   *batch.Batcher[key, *domain.Attempt]
+	byID   *batch.Batcher[string, *domain.Order]
 
 	standings *batch.Batcher[standing, domain.Standing]
 
@@ -58,10 +60,11 @@ type Store struct {
 type key struct{ customerID, idemKey string }
 
 // New returns a Store on the pool. It calls wake whenever it has written events.
-func New(pool *pgxpool.Pool, wake func()) *Store {
+func New(pool *pgxpool.Pool, cipher *personal.Cipher, wake func()) *Store {
 	s := &Store{
 		pool:     pool,
 		q:        sqlc.New(pool),
+		cipher:   cipher,
 		wake:     wake,
 		confirm:  statement("confirm"),
 		lost:     statement("lost"),
@@ -82,7 +85,7 @@ func (s *Store) ByID(ctx context.Context, orderID string) (domain.Order, error) 
 	if err != nil {
 		return domain.Order{}, err
 	}
-	return *o, nil
+	return *o, s.decrypt(ctx, o)
 }
 
 func (s *Store) runByID(ctx context.Context, ids []string) ([]batch.Result[*domain.Order], error) {
@@ -114,7 +117,11 @@ func (s *Store) Owned(ctx context.Context, orderID, customerID string) (domain.O
 	for i, r := range rows {
 		same[i] = sqlc.ByIDsRow(r)
 	}
-	return only(same)
+	o, err := only(same)
+	if err != nil {
+		return domain.Order{}, err
+	}
+	return o, s.decrypt(ctx, &o)
 }
 
 // History returns a page of the customer's orders, newest first, without refused checkouts.
@@ -131,7 +138,11 @@ func (s *Store) History(
 	for i, r := range rows {
 		same[i] = sqlc.ByIDsRow(r)
 	}
-	return orders(same)
+	out, err := orders(same)
+	if err != nil {
+		return nil, err
+	}
+	return out, s.decrypt(ctx, pointers(out)...)
 }
 
 // ShopHistory returns a page of the shop's shop orders, newest first. It returns those with the status, or all that
@@ -154,11 +165,25 @@ func (s *Store) ShopHistory(
 		same[i] = sqlc.ByIDsRow(r)
 	}
 	of, err := orders(same) // each with the shop's part only
+	if err == nil {
+		err = s.decrypt(ctx, pointers(of)...)
+	}
+	if err != nil {
+		return nil, err
+	}
 	out := make([]domain.ShopOrder, len(of))
 	for i := range of {
 		out[i] = of[i].ForShop(of[i].Parts[0].ID)
 	}
-	return out, err
+	return out, nil
+}
+
+func pointers(orders []domain.Order) []*domain.Order {
+	out := make([]*domain.Order, len(orders))
+	for i := range orders {
+		out[i] = &orders[i]
+	}
+	return out
 }
 
 // PartOwner returns the order and the shop of a shop order.
@@ -404,7 +429,7 @@ func (s *Store) Change(
 	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		var events []event.Event
 		var err error
-		if o, events, err = changed(ctx, q, orderID, change); err != nil {
+		if o, events, err = s.changed(ctx, q, orderID, change); err != nil {
 			return err
 		}
 		return outbox.Append(ctx, tx, events...)
@@ -412,7 +437,7 @@ func (s *Store) Change(
 	return o, err
 }
 
-func changed(
+func (s *Store) changed(
 	ctx context.Context, q *sqlc.Queries, orderID string, change func(*domain.Order) ([]event.Event, error),
 ) (domain.Order, []event.Event, error) {
 	var o domain.Order
@@ -426,6 +451,9 @@ func changed(
 		return o, nil, postgres.Err(err)
 	}
 	if o, err = only(rows); err != nil {
+		return o, nil, err
+	}
+	if err := s.decrypt(ctx, &o); err != nil {
 		return o, nil, err
 	}
 	version, before := o.Version, slices.Clone(o.Parts)

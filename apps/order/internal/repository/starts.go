@@ -62,11 +62,14 @@ func WithSagas(s *Store, sagas Starter) *Starts {
 // round trip, shared with concurrent callers. It returns the order as written: the order gets another number if its
 // number is taken. input returns the saga's input for the order as written.
 //
-// Errors: already_exists (the customer's key is taken), checkout_in_progress (another order holds the cart's claim, and
+// Errors: already_exists (the customer's key is taken), conflict (the customer's data was erased), checkout_in_progress (another order holds the cart's claim, and
 // its items had not left the cart when the cart was read).
 func (s *Starts) Create(
 	ctx context.Context, o domain.Order, cart domain.Cart, created event.Event, input func(domain.Order) any,
 ) (domain.Order, error) {
+	if err := s.encrypt(ctx, &o); err != nil {
+		return domain.Order{}, err
+	}
 	out, err := s.creates.Submit(ctx, creation{ctx, o, cart, created, input})
 	if err != nil {
 		return domain.Order{}, err
@@ -155,7 +158,7 @@ func (s *Starts) ChangeAndStart(
 		var start domain.Start
 		var events []event.Event
 		var err error
-		o, events, err = changed(ctx, q, orderID, func(o *domain.Order) (events []event.Event, err error) {
+		o, events, err = s.changed(ctx, q, orderID, func(o *domain.Order) (events []event.Event, err error) {
 			events, start, err = change(o)
 			return events, err
 		})
@@ -176,15 +179,11 @@ func (s *Starts) ChangeAndStart(
 
 // queue queues the rows of an order.
 func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
-	address, err := json.Marshal(o.Address)
-	if err != nil {
-		return errs.Wrap(err, errs.Internal, "the address cannot be kept")
-	}
 	t := o.Totals
 	currency := string(t.Total.Currency())
 	postgres.QueueRow(b, s.orders, o.ID, o.Number, o.CustomerID, o.IdemKey, o.RequestHash[:], currency,
 		t.Subtotal.Minor(), t.Discount.Minor(), t.Shipping.Minor(), t.Tax.Minor(), t.Total.Minor(),
-		o.Payment.Method, o.Email, string(address), o.CartVersion, o.PlacedAt, o.ExpiresAt)
+		o.Payment.Method, o.Private, o.CartVersion, o.PlacedAt, o.ExpiresAt)
 	line := 0
 	for i, p := range o.Parts {
 		t := p.Totals
@@ -211,6 +210,7 @@ func (s *Starts) queue(b *pgx.Batch, o domain.Order) error {
 		for _, it := range p.Items {
 			options := []byte("{}")
 			if len(it.Options) > 0 {
+				var err error
 				if options, err = json.Marshal(it.Options); err != nil {
 					return errs.Wrap(err, errs.Internal, "the options cannot be kept")
 				}

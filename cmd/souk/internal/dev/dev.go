@@ -203,6 +203,7 @@ func (d *run) settings() map[string]any {
 		"redis":     s.redisSettings(),
 		"nats":      map[string]any{"url": s.nats.Address()},
 		"identity":  map[string]any{"seed": own.Identity},
+		"keyring":   map[string]any{"key": own.keyringKey()},
 		"rpc":       map[string]any{"transport": d.o.Transport},
 		"gateway": map[string]any{
 			"addr": d.address.addr, "public_url": d.address.public, "dev_url": s.control.url,

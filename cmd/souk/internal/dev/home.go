@@ -2,7 +2,9 @@ package dev
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -51,6 +53,14 @@ func (s *ownSecrets) identity() ([]byte, error) { return base64.StdEncoding.Deco
 func (s *ownSecrets) operatorKey() (string, error) {
 	seed, err := s.identity()
 	return base64.StdEncoding.EncodeToString(identity.DeriveKey(seed, natsauth.Operator).Seed()), err
+}
+
+// keyringKey returns the key that wraps the keys of personal data, in base64. It follows from the seed, which data
+// directories of earlier versions have, too.
+func (s *ownSecrets) keyringKey() string {
+	mac := hmac.New(sha256.New, []byte(s.Identity))
+	mac.Write([]byte("souk dev keyring 1"))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // auditKey returns the public key of the audit trail's checkpoints, in base64.

@@ -15,6 +15,7 @@ import (
 	authv1 "souk/gen/go/souk/auth/v1"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	commentv1 "souk/gen/go/souk/comment/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
@@ -54,6 +55,11 @@ func All() []Service {
 		{
 			Name: "address", Database: true,
 			Contract: addressv1.File_souk_address_v1_address_proto,
+			Consumers: []Consumer{
+				{Purpose: "erase", Subjects: []string{
+					"evt.user.erased",
+				}},
+			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return addressv1.RegisterAddressServiceHandlerClient(ctx, mux, addressv1.NewAddressServiceClient(conn))
 			},
@@ -118,6 +124,15 @@ func All() []Service {
 		},
 		{
 			Name: "gateway", Database: false,
+		},
+		{
+			Name: "keyring", Database: true,
+			Contract: keyringv1.File_souk_keyring_v1_keyring_proto,
+			Consumers: []Consumer{
+				{Purpose: "erase", Subjects: []string{
+					"evt.user.erased",
+				}},
+			},
 		},
 		{
 			Name: "natsauth", Database: false,
@@ -250,6 +265,7 @@ func All() []Service {
 			Contract: userv1.File_souk_user_v1_user_proto,
 			Publishes: []string{
 				"evt.user.email_changed",
+				"evt.user.erased",
 				"evt.user.new_device",
 				"evt.user.registered",
 				"evt.user.updated",

@@ -65,6 +65,7 @@ type Order struct {
 	ExpiresAt           *time.Time
 	CartOwnerID         string
 	CartVersion         int64
+	Private             []byte
 }
 
 type OrderItem struct {

@@ -32,7 +32,7 @@ func (q *Queries) Adopt(ctx context.Context, arg AdoptParams) error {
 
 const byIDs = `-- name: ByIDs :many
 
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, o.private, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = any ((select $1::text[])::text[])
 order by o.id, s.position, i.position
@@ -85,6 +85,7 @@ func (q *Queries) ByIDs(ctx context.Context, ids []string) ([]ByIDsRow, error) {
 			&i.Order.ExpiresAt,
 			&i.Order.CartOwnerID,
 			&i.Order.CartVersion,
+			&i.Order.Private,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -284,6 +285,20 @@ func (q *Queries) CustomersOrders(ctx context.Context, arg CustomersOrdersParams
 	return items, nil
 }
 
+const encryptOrder = `-- name: EncryptOrder :exec
+update orders set private = $1, email = '', shipping_address = '{}' where id = $2 and private is null
+`
+
+type EncryptOrderParams struct {
+	Private []byte
+	ID      string
+}
+
+func (q *Queries) EncryptOrder(ctx context.Context, arg EncryptOrderParams) error {
+	_, err := q.db.Exec(ctx, encryptOrder, arg.Private, arg.ID)
+	return err
+}
+
 const expired = `-- name: Expired :many
 select o.id from orders o
 where o.expires_at <= $1::timestamptz and o.status = 'confirmed' and o.cancel_id = ''
@@ -410,7 +425,7 @@ func (q *Queries) HasOrder(ctx context.Context, customerID string) (bool, error)
 }
 
 const history = `-- name: History :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, o.private, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id in (
     select p.id from orders p
@@ -479,6 +494,7 @@ func (q *Queries) History(ctx context.Context, arg HistoryParams) ([]HistoryRow,
 			&i.Order.ExpiresAt,
 			&i.Order.CartOwnerID,
 			&i.Order.CartVersion,
+			&i.Order.Private,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -543,9 +559,9 @@ func (q *Queries) KeepGuestCancel(ctx context.Context, arg KeepGuestCancelParams
 
 const keepRefusal = `-- name: KeepRefusal :execrows
 insert into orders (id, number, customer_id, idem_key, request_hash, status, currency, subtotal, discount, shipping, tax, total,
-    payment_method, email, shipping_address, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
+    payment_method, cancel_code, cancel_reason, cancel_fields, placed_at, updated_at)
 values ($1, $1, $2, $3, $4, 'cancelled', '', 0, 0, 0, 0, 0,
-    $5, '', '{}', $6, $7, $8, $9, $9)
+    $5, $6, $7, $8, $9, $9)
 on conflict (customer_id, idem_key) do nothing
 `
 
@@ -592,7 +608,7 @@ func (q *Queries) Lock(ctx context.Context, id string) (string, error) {
 }
 
 const owned = `-- name: Owned :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, o.private, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from orders o join shop_order s on s.order_id = o.id join order_item i on i.order_id = o.id and i.shop_order_id = s.id
 where o.id = $1 and o.customer_id = $2
 order by s.position, i.position
@@ -649,6 +665,7 @@ func (q *Queries) Owned(ctx context.Context, arg OwnedParams) ([]OwnedRow, error
 			&i.Order.ExpiresAt,
 			&i.Order.CartOwnerID,
 			&i.Order.CartVersion,
+			&i.Order.Private,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,
@@ -709,6 +726,43 @@ func (q *Queries) PartOwner(ctx context.Context, id string) (PartOwnerRow, error
 	var i PartOwnerRow
 	err := row.Scan(&i.OrderID, &i.ShopID)
 	return i, err
+}
+
+const plainOrders = `-- name: PlainOrders :many
+select id, customer_id, email, shipping_address from orders where shipping_address <> '{}' limit $1
+`
+
+type PlainOrdersRow struct {
+	ID              string
+	CustomerID      string
+	Email           string
+	ShippingAddress []byte
+}
+
+// Orders whose address was written before souk encrypted it.
+func (q *Queries) PlainOrders(ctx context.Context, limit int32) ([]PlainOrdersRow, error) {
+	rows, err := q.db.Query(ctx, plainOrders, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PlainOrdersRow
+	for rows.Next() {
+		var i PlainOrdersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.CustomerID,
+			&i.Email,
+			&i.ShippingAddress,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const refuse = `-- name: Refuse :one
@@ -864,7 +918,7 @@ func (q *Queries) SavePart(ctx context.Context, arg SavePartParams) error {
 }
 
 const shopHistory = `-- name: ShopHistory :many
-select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
+select o.id, o.number, o.customer_id, o.idem_key, o.request_hash, o.status, o.currency, o.subtotal, o.discount, o.shipping, o.tax, o.total, o.payment_id, o.payment_status, o.payment_method, o.payment_version, o.email, o.shipping_address, o.cancel_id, o.cancel_code, o.cancel_reason, o.version, o.placed_at, o.confirmed_at, o.updated_at, o.cancel_fields, o.customer_cancelled_at, o.expires_at, o.cart_owner_id, o.cart_version, o.private, s.id, s.order_id, s.position, s.shop_id, s.shop_name, s.status, s.subtotal, s.discount, s.shipping, s.tax, s.total, s.carrier, s.tracking_number, s.placed_at, s.confirmed_at, s.shipped_at, s.delivered_at, s.cancel_id, s.cancel_code, s.cancel_reason, s.cancelled_at, s.shipping_discounts, i.order_id, i.position, i.shop_order_id, i.variant_id, i.product_id, i.title, i.sku, i.options, i.quantity, i.unit_price, i.line_total, i.discount, i.discounts
 from shop_order s join orders o on o.id = s.order_id join order_item i on i.order_id = s.order_id and i.shop_order_id = s.id
 where s.id in (
     select p.id from shop_order p
@@ -936,6 +990,7 @@ func (q *Queries) ShopHistory(ctx context.Context, arg ShopHistoryParams) ([]Sho
 			&i.Order.ExpiresAt,
 			&i.Order.CartOwnerID,
 			&i.Order.CartVersion,
+			&i.Order.Private,
 			&i.ShopOrder.ID,
 			&i.ShopOrder.OrderID,
 			&i.ShopOrder.Position,

@@ -201,6 +201,61 @@ func (x *UserUpdated) GetUserId() string {
 	return ""
 }
 
+// UserErased is evt.user.erased: a person's data was erased. Services delete what they keep about the user, and the keyring
+// destroys the keys of what is encrypted.
+type UserErased struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Orders are kept, with the names and addresses in them, because a law demands it.
+	KeepOrders    bool `protobuf:"varint,2,opt,name=keep_orders,json=keepOrders,proto3" json:"keep_orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserErased) Reset() {
+	*x = UserErased{}
+	mi := &file_souk_user_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserErased) ProtoMessage() {}
+
+func (x *UserErased) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserErased.ProtoReflect.Descriptor instead.
+func (*UserErased) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UserErased) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UserErased) GetKeepOrders() bool {
+	if x != nil {
+		return x.KeepOrders
+	}
+	return false
+}
+
 var File_souk_user_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_user_v1_events_proto_rawDesc = "" +
@@ -213,7 +268,12 @@ const file_souk_user_v1_events_proto_rawDesc = "" +
 	"\fEmailChanged\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\"&\n" +
 	"\vUserUpdated\x12\x17\n" +
-	"\auser_id\x18\x01 \x01(\tR\x06userIdB!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"F\n" +
+	"\n" +
+	"UserErased\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1f\n" +
+	"\vkeep_orders\x18\x02 \x01(\bR\n" +
+	"keepOrdersB!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
 
 var (
 	file_souk_user_v1_events_proto_rawDescOnce sync.Once
@@ -227,12 +287,13 @@ func file_souk_user_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_events_proto_rawDescData
 }
 
-var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_souk_user_v1_events_proto_goTypes = []any{
 	(*UserRegistered)(nil), // 0: souk.user.v1.UserRegistered
 	(*NewDevice)(nil),      // 1: souk.user.v1.NewDevice
 	(*EmailChanged)(nil),   // 2: souk.user.v1.EmailChanged
 	(*UserUpdated)(nil),    // 3: souk.user.v1.UserUpdated
+	(*UserErased)(nil),     // 4: souk.user.v1.UserErased
 }
 var file_souk_user_v1_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -253,7 +314,7 @@ func file_souk_user_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_events_proto_rawDesc), len(file_souk_user_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

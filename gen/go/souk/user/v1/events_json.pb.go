@@ -58,3 +58,18 @@ func (x *UserUpdated) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UserErased) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UserErased)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"keepOrders":`...)
+	b = jsonpb.AppendBool(b, x.KeepOrders)
+	b = append(b, '}')
+	return b
+}

@@ -1,0 +1,14 @@
+-- Encrypted addresses stay unreadable for the former version, which shows them empty.
+drop index address_plain;
+alter table address
+    drop column sealed,
+    add check (country_code ~ '^[A-Z]{2}$') not valid,
+    alter column label drop default,
+    alter column name drop default,
+    alter column line1 drop default,
+    alter column line2 drop default,
+    alter column city drop default,
+    alter column region drop default,
+    alter column postal_code drop default,
+    alter column country_code drop default,
+    alter column phone drop default;

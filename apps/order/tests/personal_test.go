@@ -1,0 +1,85 @@
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	orderv1 "souk/gen/go/souk/order/v1"
+	"souk/pkg/clock"
+	"souk/pkg/id"
+	"souk/pkg/moduletest"
+	"souk/pkg/personal"
+	"souk/pkg/waittest"
+)
+
+// stored returns everything that the service's tables hold, as text.
+func (h *harness) stored() string {
+	return moduletest.Value[string](h.Service, `
+		select string_agg(query_to_xml('select * from ' || quote_ident(tablename), true, false, '')::text, '')
+		from pg_tables where schemaname = 'public'`)
+}
+
+func TestCustomersAreStoredEncrypted(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	c := h.newCustomer()
+	r := checkoutRequest("tok_ok")
+	r.ShippingAddress.Phone, r.Email = "+5511987654321", "ana.souza@example.com"
+	o, err := h.checkout(c, id.New("key"), r)
+	require.NoError(t, err)
+	h.waitForSagas()
+
+	got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+	require.NoError(t, err)
+	require.Equal(t, "Ana <script>", got.GetOrder().GetShippingAddress().GetName())
+	stored := h.stored()
+	require.Contains(t, stored, o.GetNumber())
+	for _, secret := range []string{"Ana", "Rua 1", "São Paulo", "01310", "987654321", "ana.souza", "example.com"} {
+		require.NotContains(t, stored, secret)
+	}
+}
+
+func TestOrdersOfBeforeAreEncrypted(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	c := h.newCustomer()
+	o := h.confirmedOrder(c)
+	h.Stop()
+	_, err := h.Pool.Exec(t.Context(), `
+		update orders set private = null, email = 'ana@example.com',
+			shipping_address = '{"Name": "Ana", "Line1": "Rua 7", "CountryCode": "BR"}'`)
+	require.NoError(t, err)
+
+	other := h.Another()
+	waittest.Until(t, func() bool {
+		return moduletest.Value[int](h.Service, `select count(*) from orders where private is not null`) == 1
+	}, "the order is not encrypted")
+	require.NotContains(t, h.stored(), "Rua 7")
+	got, err := orderv1.NewOrderServiceClient(other.Client("gateway")).
+		GetOrder(other.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+	require.NoError(t, err)
+	require.Equal(t, "Rua 7", got.GetOrder().GetShippingAddress().GetLine1())
+}
+
+func TestOrdersOfErasedPeopleHaveNoAddress(t *testing.T) {
+	t.Parallel()
+	now := clock.NewManual(time.Now())
+	h := setupWith(t, moduletest.Clock(now))
+	c := h.newCustomer()
+	o := h.confirmedOrder(c)
+	h.DestroyKeys(c.ID)
+	now.Advance(personal.KeyTTL)
+	got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
+	require.NoError(t, err)
+	require.Empty(t, got.GetOrder().GetShippingAddress().GetName())
+	require.Equal(t, o.GetTotal().GetAmount(), got.GetOrder().GetTotal().GetAmount())
+	list, err := h.client.ListOrders(h.As(c), &orderv1.ListOrdersRequest{})
+	require.NoError(t, err)
+	require.Len(t, list.GetOrders(), 1)
+
+	h.fill(c.ID, line("var_a", 1))
+	_, err = h.checkout(c, id.New("key"), checkoutRequest("tok_ok"))
+	require.ErrorContains(t, err, "was erased")
+}
