@@ -2,10 +2,14 @@ package user
 
 import (
 	"context"
+	"time"
 
 	"souk/apps/user/internal/user"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	userv1 "souk/gen/go/souk/user/v1"
+	"souk/pkg/chore"
 	"souk/pkg/module"
+	"souk/pkg/personal"
 )
 
 // Module is the user service. It has no settings of its own.
@@ -20,10 +24,19 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := user.NewStore(ctx, documents, relay.Wake)
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
+	cipher := personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock())
+	store, err := user.NewStore(ctx, documents, cipher, relay.Wake)
 	if err != nil {
 		return nil, err
 	}
 	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, p.Clock()))
-	return relay, nil
+	encrypt := chore.Chore{
+		Name: "encrypt users", Pass: store.EncryptPlain, Every: time.Minute, Batch: 1, Clock: p.Clock(),
+		Logger: p.Logger(),
+	}
+	return module.Group(relay, module.Func(encrypt.Run)), nil
 }

@@ -26,6 +26,7 @@ const (
 	MemberRead      = "member.read"
 	ShopRead        = "shop.read"
 	ShopWrite       = "shop.write"
+	UserErase       = "user.erase"
 	UserReadPrivate = "user.read_personal"
 )
 
@@ -83,6 +84,7 @@ func All() []Permission {
 		{ShopRead, "list all shops and see suspended ones", Staff},
 		{ShopWrite, "change the profile of a shop; in the whole marketplace: register shops for others", Staff},
 		{"stock.write", "change what is in stock", Keys},
+		{UserErase, "erase what is known about a person, for ever", Marketplace},
 		{"user.read", "find and see users", Marketplace},
 		{UserReadPrivate, "see personal data as it is, where others see it masked", Marketplace},
 		{"voucher.read", "see vouchers", Keys},

@@ -32,8 +32,10 @@ func Default(role string) []string {
 	switch role {
 	case RoleAdmin:
 		return Names()
-	case RoleOperator: // all but the choice of who may do what, and the record of what operators did
-		return slices.DeleteFunc(Names(), func(name string) bool { return name == AccessManage || name == AuditRead })
+	case RoleOperator: // all but the choice of who may do what, the record of what operators did, and what is for ever
+		return slices.DeleteFunc(Names(), func(name string) bool {
+			return name == AccessManage || name == AuditRead || name == UserErase
+		})
 	case RoleSupport:
 		return []string{
 			"member.read",

@@ -58,7 +58,14 @@ func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.G
 	return &userv1.GetUserResponse{User: u.toProto()}, nil
 }
 
-// SearchUsers searches users by the beginning of the e-mail address or name.
+// EraseUser erases a person's data.
+//
+// Errors: not_found, conflict, unavailable.
+func (r *RPC) EraseUser(ctx context.Context, in *userv1.EraseUserRequest) (*userv1.EraseUserResponse, error) {
+	return &userv1.EraseUserResponse{}, r.store.Erase(ctx, in.GetId(), in.GetKeepOrders(), r.clock.Now())
+}
+
+// SearchUsers searches users by the whole e-mail address or name.
 //
 // Errors: invalid_argument, unavailable.
 func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*userv1.SearchUsersResponse, error) {

@@ -11,6 +11,7 @@ import (
 	"souk/pkg/event"
 	"souk/pkg/id"
 	"souk/pkg/page"
+	"souk/pkg/personal"
 )
 
 const (
@@ -18,19 +19,24 @@ const (
 	subjectUpdated    = "evt.user.updated"
 	subjectNewDevice  = "evt.user.new_device"
 	subjectNewEmail   = "evt.user.email_changed"
+	subjectErased     = "evt.user.erased"
 
 	byIdentity = "by_identity"
-	byEmail    = "by_email"
-	byName     = "by_name"
+	byEmail    = "by_email_digest"
+	byName     = "by_name_digest"
 
-	// searchReads is the most reads for one page of a search.
-	searchReads = 10
+	// An index holds only documents that have its fields: these hold the users that are not encrypted yet.
+	plainEmail = "by_email"
+	plainName  = "by_name"
+	plainPhone = "by_phone"
 )
 
-// Store stores users.
+// Store stores users, with encrypted personal data.
 type Store struct {
-	users   *document.Collection[User]
+	users   *document.Collection[stored]
 	devices *document.Collection[devices]
+	erased  *document.Collection[erased]
+	cipher  *personal.Cipher
 	wake    func()
 }
 
@@ -38,14 +44,19 @@ type Store struct {
 // write of events.
 //
 // Errors: those of document.Collection.Ensure.
-func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Store, error) {
-	users, err := document.NewCollection(documents, document.Spec[User]{
+func NewStore(
+	ctx context.Context, documents *document.Store, cipher *personal.Cipher, wake func(),
+) (*Store, error) {
+	users, err := document.NewCollection(documents, document.Spec[stored]{
 		Name: "users",
-		ID:   func(u User) string { return u.ID },
+		ID:   func(v stored) string { return v.ID },
 		Indexes: []document.Index{
 			{Name: byIdentity, Fields: []string{"issuer", "subject"}, Unique: true},
-			{Name: byEmail, Fields: []string{"email"}, Fold: true},
-			{Name: byName, Fields: []string{"name"}, Fold: true},
+			{Name: byEmail, Fields: []string{"emailDigest"}},
+			{Name: byName, Fields: []string{"nameDigest"}},
+			{Name: plainEmail, Fields: []string{"email"}, Fold: true},
+			{Name: plainName, Fields: []string{"name"}, Fold: true},
+			{Name: plainPhone, Fields: []string{"phone"}},
 		},
 	})
 	if err != nil {
@@ -64,7 +75,17 @@ func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Sto
 	if err := known.Ensure(ctx); err != nil {
 		return nil, err
 	}
-	return &Store{users: users, devices: known, wake: wake}, nil
+	gone, err := document.NewCollection(documents, document.Spec[erased]{
+		Name: "erased",
+		ID:   func(v erased) string { return v.UserID },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := gone.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	return &Store{users: users, devices: known, erased: gone, cipher: cipher, wake: wake}, nil
 }
 
 // Get returns a user.
@@ -72,7 +93,10 @@ func NewStore(ctx context.Context, documents *document.Store, wake func()) (*Sto
 // Errors: not_found, unavailable.
 func (s *Store) Get(ctx context.Context, userID string) (User, error) {
 	d, err := s.users.Get(ctx, userID)
-	return d.Value, noSuchUser(err)
+	if err != nil {
+		return User{}, noSuchUser(err)
+	}
+	return s.decrypt(ctx, d.Value)
 }
 
 // GetMany returns the users with these IDs, in the order of ids. Missing users are left out.
@@ -80,7 +104,10 @@ func (s *Store) Get(ctx context.Context, userID string) (User, error) {
 // Errors: unavailable.
 func (s *Store) GetMany(ctx context.Context, ids []string) ([]User, error) {
 	docs, err := s.users.GetMany(ctx, ids...)
-	return values(docs), err
+	if err != nil {
+		return nil, err
+	}
+	return s.decryptAll(ctx, docs)
 }
 
 // Ensure returns the user of an identity and updates it with what the provider says. It creates a missing user,
@@ -88,7 +115,7 @@ func (s *Store) GetMany(ctx context.Context, ids []string) ([]User, error) {
 //
 // Errors: invalid_argument, conflict, unavailable.
 func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, created bool, err error) {
-	d, err := s.find(ctx, i)
+	u, err = s.find(ctx, i)
 	if errs.Is(err, errs.NotFound) {
 		u, err = s.register(ctx, i, now)
 		if err == nil {
@@ -97,14 +124,14 @@ func (s *Store) Ensure(ctx context.Context, i Identity, now time.Time) (u User, 
 		if !document.Violates(err, byIdentity) {
 			return User{}, false, err
 		}
-		d, err = s.find(ctx, i) // a concurrent call has created it
+		u, err = s.find(ctx, i) // a concurrent call has created it
 	}
 	if err != nil {
 		return User{}, false, err
 	}
-	u = d.Value
+	before := u
 	u.applyIdentity(i, now)
-	if u == d.Value {
+	if u == before {
 		return u, false, nil
 	}
 	u, err = s.update(ctx, u.ID, now, func(u *User) error {
@@ -121,17 +148,17 @@ func (s *Store) Update(ctx context.Context, userID string, c Change, now time.Ti
 	return s.update(ctx, userID, now, func(u *User) error { return u.apply(c) })
 }
 
-func (s *Store) find(ctx context.Context, i Identity) (document.Doc[User], error) {
+func (s *Store) find(ctx context.Context, i Identity) (User, error) {
 	found, err := s.users.Find(ctx, document.Query{
 		Index: byIdentity, Equal: map[string]string{"issuer": i.Issuer, "subject": i.Subject}, Limit: 1,
 	})
 	if err != nil {
-		return document.Doc[User]{}, err
+		return User{}, err
 	}
 	if len(found.Docs) == 0 {
-		return document.Doc[User]{}, errs.New(errs.NotFound, "there is no such user")
+		return User{}, noSuchUser(errs.New(errs.NotFound, ""))
 	}
-	return found.Docs[0], nil
+	return s.decrypt(ctx, found.Docs[0].Value)
 }
 
 func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, error) {
@@ -141,7 +168,11 @@ func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, 
 	if err != nil {
 		return User{}, err
 	}
-	if _, err := s.users.Insert(ctx, u, e); err != nil {
+	v, err := s.encrypt(ctx, u)
+	if err != nil {
+		return User{}, err
+	}
+	if _, err := s.users.Insert(ctx, v, e); err != nil {
 		return User{}, err
 	}
 	s.wake()
@@ -151,13 +182,21 @@ func (s *Store) register(ctx context.Context, i Identity, now time.Time) (User, 
 // update lets f change the user and writes it back if anything has changed.
 func (s *Store) update(ctx context.Context, userID string, now time.Time, f func(*User) error) (User, error) {
 	changed := false
-	d, err := s.users.Update(ctx, userID, func(u *User) ([]event.Event, error) {
-		before := *u
-		err := f(u)
-		if changed = err == nil && *u != before; !changed {
+	var u User
+	_, err := s.users.Update(ctx, userID, func(v *stored) ([]event.Event, error) {
+		before, err := s.decrypt(ctx, *v)
+		if err != nil {
+			return nil, err
+		}
+		u = before
+		err = f(&u)
+		if changed = err == nil && u != before; !changed {
 			return nil, err
 		}
 		u.UpdatedAt = now
+		if *v, err = s.encrypt(ctx, u); err != nil {
+			return nil, err
+		}
 		e, err := event.New(ctx, subjectUpdated, u.ID, 0, now, &userv1.UserUpdated{UserId: u.ID})
 		events := []event.Event{e}
 		if err == nil && otherMailbox(before.Email, u.Email) {
@@ -169,7 +208,50 @@ func (s *Store) update(ctx context.Context, userID string, now time.Time, f func
 	if err == nil && changed {
 		s.wake()
 	}
-	return d.Value, noSuchUser(err)
+	return u, noSuchUser(err)
+}
+
+// Erase deletes a user, the browsers with which the user has signed in, and publishes that the person's data was
+// erased. keepOrders keeps what orders say about the person; a second call without it erases that, too.
+//
+// Errors: not_found, conflict, unavailable.
+func (s *Store) Erase(ctx context.Context, userID string, keepOrders bool, now time.Time) error {
+	e, err := event.New(ctx, subjectErased, userID, 0, now,
+		&userv1.UserErased{UserId: userID, KeepOrders: keepOrders})
+	if err != nil {
+		return err
+	}
+	defer s.wake()
+	_, err = s.users.Get(ctx, userID)
+	if errs.Is(err, errs.NotFound) {
+		_, err := s.erased.Update(ctx, userID, func(v *erased) ([]event.Event, error) {
+			if !v.KeepOrders || keepOrders {
+				return nil, nil
+			}
+			v.KeepOrders = false
+			return []event.Event{e}, nil
+		})
+		return noSuchUser(err)
+	}
+	if err != nil {
+		return err
+	}
+	// If the process dies below, the call can be repeated as long as there is a user.
+	_, err = s.erased.Insert(ctx, erased{UserID: userID, KeepOrders: keepOrders})
+	if err != nil && !errs.Is(err, errs.AlreadyExists) {
+		return err
+	}
+	if err := s.devices.Delete(ctx, userID); err != nil && !errs.Is(err, errs.NotFound) {
+		return err
+	}
+	return noSuchUser(s.users.Delete(ctx, userID, e))
+}
+
+// erased is somebody whose data was erased.
+type erased struct {
+	UserID string `json:"userId"`
+	// KeepOrders: except in orders.
+	KeepOrders bool `json:"keepOrders,omitempty"`
 }
 
 // position is where a page of a search ended. Users found by e-mail address come before those found by name.
@@ -178,8 +260,8 @@ type position struct {
 	Token string `json:"t"`
 }
 
-// Search returns a page of the users whose e-mail address or name begins with query, or of all users if query
-// is empty, and the token of the next page.
+// Search returns a page of the users whose whole e-mail address or name is query, in any case, or of all users if query
+// is empty, and the token of the next page. Users found by e-mail address come before those found by name.
 //
 // Errors: invalid_argument (a made-up token), unavailable.
 func (s *Store) Search(ctx context.Context, query string, size int32, token string) ([]User, string, error) {
@@ -197,42 +279,34 @@ func (s *Store) Search(ctx context.Context, query string, size int32, token stri
 	}
 	limit := page.Size(size)
 	var found []User
-	for range searchReads {
-		left := int32(limit - len(found)) //nolint:gosec // at most page.MaxSize
-		p, err := s.users.Find(ctx, document.Query{Index: at.Index, Prefix: query, After: at.Token, Limit: left})
+	for {
+		q := document.Query{Index: at.Index, After: at.Token, Limit: int32(limit - len(found))} //nolint:gosec // small
+		if field, ok := map[string]string{byEmail: "emailDigest", byName: "nameDigest"}[at.Index]; ok {
+			digest, err := s.digest(ctx, at.Index, query)
+			if err != nil {
+				return nil, "", err
+			}
+			q.Equal = map[string]string{field: digest}
+		}
+		p, err := s.users.Find(ctx, q)
 		if err != nil {
 			return nil, "", err
 		}
-		for _, u := range values(p.Docs) {
-			if at.Index == byName && foldedPrefix(u.Email, query) {
-				continue // found by e-mail address already
-			}
-			found = append(found, u)
+		users, err := s.decryptAll(ctx, p.Docs)
+		if err != nil {
+			return nil, "", err
 		}
-		at.Token = p.Next
-		if at.Token == "" {
+		found = append(found, users...)
+		if at.Token = p.Next; at.Token == "" {
 			if at.Index != byEmail {
 				return found, "", nil
 			}
 			at.Index = byName
 		}
 		if len(found) == limit {
-			break
+			return found, page.Encode(at, "users", query), nil
 		}
 	}
-	return found, page.Encode(at, "users", query), nil
-}
-
-func foldedPrefix(s, prefix string) bool {
-	return strings.HasPrefix(strings.ToLower(s), strings.ToLower(prefix))
-}
-
-func values(docs []document.Doc[User]) []User {
-	out := make([]User, len(docs))
-	for i, d := range docs {
-		out[i] = d.Value
-	}
-	return out
 }
 
 func noSuchUser(err error) error {

@@ -476,6 +476,95 @@ func (x *GetUserResponse) GetUser() *User {
 	return nil
 }
 
+type EraseUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Keep names and addresses in orders, because a law demands it. Erase again without it when the time is over.
+	KeepOrders    bool `protobuf:"varint,2,opt,name=keep_orders,json=keepOrders,proto3" json:"keep_orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserRequest) Reset() {
+	*x = EraseUserRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserRequest) ProtoMessage() {}
+
+func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
+func (*EraseUserRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *EraseUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EraseUserRequest) GetKeepOrders() bool {
+	if x != nil {
+		return x.KeepOrders
+	}
+	return false
+}
+
+type EraseUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseUserResponse) Reset() {
+	*x = EraseUserResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseUserResponse) ProtoMessage() {}
+
+func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
+func (*EraseUserResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{9}
+}
+
 type SearchUsersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Query         string                 `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
@@ -487,7 +576,7 @@ type SearchUsersRequest struct {
 
 func (x *SearchUsersRequest) Reset() {
 	*x = SearchUsersRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	mi := &file_souk_user_v1_user_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +588,7 @@ func (x *SearchUsersRequest) String() string {
 func (*SearchUsersRequest) ProtoMessage() {}
 
 func (x *SearchUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	mi := &file_souk_user_v1_user_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +601,7 @@ func (x *SearchUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchUsersRequest.ProtoReflect.Descriptor instead.
 func (*SearchUsersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{8}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SearchUsersRequest) GetQuery() string {
@@ -546,7 +635,7 @@ type SearchUsersResponse struct {
 
 func (x *SearchUsersResponse) Reset() {
 	*x = SearchUsersResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	mi := &file_souk_user_v1_user_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +647,7 @@ func (x *SearchUsersResponse) String() string {
 func (*SearchUsersResponse) ProtoMessage() {}
 
 func (x *SearchUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	mi := &file_souk_user_v1_user_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +660,7 @@ func (x *SearchUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchUsersResponse.ProtoReflect.Descriptor instead.
 func (*SearchUsersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{9}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SearchUsersResponse) GetUsers() []*User {
@@ -605,7 +694,7 @@ type EnsureUserRequest struct {
 
 func (x *EnsureUserRequest) Reset() {
 	*x = EnsureUserRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[10]
+	mi := &file_souk_user_v1_user_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +706,7 @@ func (x *EnsureUserRequest) String() string {
 func (*EnsureUserRequest) ProtoMessage() {}
 
 func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[10]
+	mi := &file_souk_user_v1_user_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +719,7 @@ func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserRequest.ProtoReflect.Descriptor instead.
 func (*EnsureUserRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{10}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EnsureUserRequest) GetIssuer() string {
@@ -685,7 +774,7 @@ type EnsureUserResponse struct {
 
 func (x *EnsureUserResponse) Reset() {
 	*x = EnsureUserResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[11]
+	mi := &file_souk_user_v1_user_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +786,7 @@ func (x *EnsureUserResponse) String() string {
 func (*EnsureUserResponse) ProtoMessage() {}
 
 func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[11]
+	mi := &file_souk_user_v1_user_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +799,7 @@ func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserResponse.ProtoReflect.Descriptor instead.
 func (*EnsureUserResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{11}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnsureUserResponse) GetUser() *User {
@@ -736,7 +825,7 @@ type BatchGetUsersRequest struct {
 
 func (x *BatchGetUsersRequest) Reset() {
 	*x = BatchGetUsersRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[12]
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +837,7 @@ func (x *BatchGetUsersRequest) String() string {
 func (*BatchGetUsersRequest) ProtoMessage() {}
 
 func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[12]
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +850,7 @@ func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{12}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BatchGetUsersRequest) GetIds() []string {
@@ -780,7 +869,7 @@ type BatchGetUsersResponse struct {
 
 func (x *BatchGetUsersResponse) Reset() {
 	*x = BatchGetUsersResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +881,7 @@ func (x *BatchGetUsersResponse) String() string {
 func (*BatchGetUsersResponse) ProtoMessage() {}
 
 func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +894,7 @@ func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{13}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BatchGetUsersResponse) GetUsers() []*User {
@@ -826,7 +915,7 @@ type RecordSignInRequest struct {
 
 func (x *RecordSignInRequest) Reset() {
 	*x = RecordSignInRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +927,7 @@ func (x *RecordSignInRequest) String() string {
 func (*RecordSignInRequest) ProtoMessage() {}
 
 func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +940,7 @@ func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInRequest.ProtoReflect.Descriptor instead.
 func (*RecordSignInRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{14}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecordSignInRequest) GetUserId() string {
@@ -878,7 +967,7 @@ type RecordSignInResponse struct {
 
 func (x *RecordSignInResponse) Reset() {
 	*x = RecordSignInResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +979,7 @@ func (x *RecordSignInResponse) String() string {
 func (*RecordSignInResponse) ProtoMessage() {}
 
 func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +992,7 @@ func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInResponse.ProtoReflect.Descriptor instead.
 func (*RecordSignInResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecordSignInResponse) GetNewDevice() bool {
@@ -922,7 +1011,7 @@ type GetFormerEmailRequest struct {
 
 func (x *GetFormerEmailRequest) Reset() {
 	*x = GetFormerEmailRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +1023,7 @@ func (x *GetFormerEmailRequest) String() string {
 func (*GetFormerEmailRequest) ProtoMessage() {}
 
 func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1036,7 @@ func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailRequest.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetFormerEmailRequest) GetUserId() string {
@@ -968,7 +1057,7 @@ type GetFormerEmailResponse struct {
 
 func (x *GetFormerEmailResponse) Reset() {
 	*x = GetFormerEmailResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1069,7 @@ func (x *GetFormerEmailResponse) String() string {
 func (*GetFormerEmailResponse) ProtoMessage() {}
 
 func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1082,7 @@ func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailResponse.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetFormerEmailResponse) GetEmail() string {
@@ -1050,7 +1139,12 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x0eGetUserRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"9\n" +
 	"\x0fGetUserResponse\x12&\n" +
-	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"\x87\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"N\n" +
+	"\x10EraseUserRequest\x12\x19\n" +
+	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12\x1f\n" +
+	"\vkeep_orders\x18\x02 \x01(\bR\n" +
+	"keepOrders\"\x13\n" +
+	"\x11EraseUserResponse\"\x87\x01\n" +
 	"\x12SearchUsersRequest\x12\"\n" +
 	"\x05query\x18\x01 \x01(\tB\f\xbaH\x05r\x03\x18\xc8\x01\x98\xf4\x18\x01R\x05query\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
@@ -1086,11 +1180,13 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
 	"\x16GetFormerEmailResponse\x12\x1a\n" +
 	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\bR\bverified2\xae\a\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xb9\b\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x81\x01\n" +
-	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"9\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x82\x01\n" +
+	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"9\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x88\x01\n" +
+	"\tEraseUser\x12\x1e.souk.user.v1.EraseUserRequest\x1a\x1f.souk.user.v1.EraseUserResponse\":\xca\xf3\x18\x0e\b\x04\"\n" +
+	"user.erase\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operator/users/{id}:erase\x12\x82\x01\n" +
 	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\".\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12`\n" +
 	"\n" +
 	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12f\n" +
@@ -1110,7 +1206,7 @@ func file_souk_user_v1_user_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_user_proto_rawDescData
 }
 
-var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_souk_user_v1_user_proto_goTypes = []any{
 	(*User)(nil),                   // 0: souk.user.v1.User
 	(*Preferences)(nil),            // 1: souk.user.v1.Preferences
@@ -1120,48 +1216,52 @@ var file_souk_user_v1_user_proto_goTypes = []any{
 	(*UpdateMeResponse)(nil),       // 5: souk.user.v1.UpdateMeResponse
 	(*GetUserRequest)(nil),         // 6: souk.user.v1.GetUserRequest
 	(*GetUserResponse)(nil),        // 7: souk.user.v1.GetUserResponse
-	(*SearchUsersRequest)(nil),     // 8: souk.user.v1.SearchUsersRequest
-	(*SearchUsersResponse)(nil),    // 9: souk.user.v1.SearchUsersResponse
-	(*EnsureUserRequest)(nil),      // 10: souk.user.v1.EnsureUserRequest
-	(*EnsureUserResponse)(nil),     // 11: souk.user.v1.EnsureUserResponse
-	(*BatchGetUsersRequest)(nil),   // 12: souk.user.v1.BatchGetUsersRequest
-	(*BatchGetUsersResponse)(nil),  // 13: souk.user.v1.BatchGetUsersResponse
-	(*RecordSignInRequest)(nil),    // 14: souk.user.v1.RecordSignInRequest
-	(*RecordSignInResponse)(nil),   // 15: souk.user.v1.RecordSignInResponse
-	(*GetFormerEmailRequest)(nil),  // 16: souk.user.v1.GetFormerEmailRequest
-	(*GetFormerEmailResponse)(nil), // 17: souk.user.v1.GetFormerEmailResponse
-	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
+	(*EraseUserRequest)(nil),       // 8: souk.user.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),      // 9: souk.user.v1.EraseUserResponse
+	(*SearchUsersRequest)(nil),     // 10: souk.user.v1.SearchUsersRequest
+	(*SearchUsersResponse)(nil),    // 11: souk.user.v1.SearchUsersResponse
+	(*EnsureUserRequest)(nil),      // 12: souk.user.v1.EnsureUserRequest
+	(*EnsureUserResponse)(nil),     // 13: souk.user.v1.EnsureUserResponse
+	(*BatchGetUsersRequest)(nil),   // 14: souk.user.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),  // 15: souk.user.v1.BatchGetUsersResponse
+	(*RecordSignInRequest)(nil),    // 16: souk.user.v1.RecordSignInRequest
+	(*RecordSignInResponse)(nil),   // 17: souk.user.v1.RecordSignInResponse
+	(*GetFormerEmailRequest)(nil),  // 18: souk.user.v1.GetFormerEmailRequest
+	(*GetFormerEmailResponse)(nil), // 19: souk.user.v1.GetFormerEmailResponse
+	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
 }
 var file_souk_user_v1_user_proto_depIdxs = []int32{
 	1,  // 0: souk.user.v1.User.preferences:type_name -> souk.user.v1.Preferences
-	18, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	18, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	20, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	20, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
 	0,  // 3: souk.user.v1.GetMeResponse.user:type_name -> souk.user.v1.User
 	1,  // 4: souk.user.v1.UpdateMeRequest.preferences:type_name -> souk.user.v1.Preferences
 	0,  // 5: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
 	0,  // 6: souk.user.v1.GetUserResponse.user:type_name -> souk.user.v1.User
 	0,  // 7: souk.user.v1.SearchUsersResponse.users:type_name -> souk.user.v1.User
-	18, // 8: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
+	20, // 8: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
 	0,  // 9: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
 	0,  // 10: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
 	2,  // 11: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
 	4,  // 12: souk.user.v1.UserService.UpdateMe:input_type -> souk.user.v1.UpdateMeRequest
 	6,  // 13: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
-	8,  // 14: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
-	10, // 15: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
-	14, // 16: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
-	16, // 17: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
-	12, // 18: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
-	3,  // 19: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
-	5,  // 20: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
-	7,  // 21: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
-	9,  // 22: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
-	11, // 23: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
-	15, // 24: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
-	17, // 25: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
-	13, // 26: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
-	19, // [19:27] is the sub-list for method output_type
-	11, // [11:19] is the sub-list for method input_type
+	8,  // 14: souk.user.v1.UserService.EraseUser:input_type -> souk.user.v1.EraseUserRequest
+	10, // 15: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
+	12, // 16: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
+	16, // 17: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
+	18, // 18: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
+	14, // 19: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
+	3,  // 20: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
+	5,  // 21: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
+	7,  // 22: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
+	9,  // 23: souk.user.v1.UserService.EraseUser:output_type -> souk.user.v1.EraseUserResponse
+	11, // 24: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
+	13, // 25: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
+	17, // 26: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
+	19, // 27: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
+	15, // 28: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
+	20, // [20:29] is the sub-list for method output_type
+	11, // [11:20] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1180,7 +1280,7 @@ func file_souk_user_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_user_proto_rawDesc), len(file_souk_user_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const (
 	UserService_GetMe_FullMethodName          = "/souk.user.v1.UserService/GetMe"
 	UserService_UpdateMe_FullMethodName       = "/souk.user.v1.UserService/UpdateMe"
 	UserService_GetUser_FullMethodName        = "/souk.user.v1.UserService/GetUser"
+	UserService_EraseUser_FullMethodName      = "/souk.user.v1.UserService/EraseUser"
 	UserService_SearchUsers_FullMethodName    = "/souk.user.v1.UserService/SearchUsers"
 	UserService_EnsureUser_FullMethodName     = "/souk.user.v1.UserService/EnsureUser"
 	UserService_RecordSignIn_FullMethodName   = "/souk.user.v1.UserService/RecordSignIn"
@@ -43,7 +44,12 @@ type UserServiceClient interface {
 	UpdateMe(ctx context.Context, in *UpdateMeRequest, opts ...grpc.CallOption) (*UpdateMeResponse, error)
 	// GetUser shows one user to an operator.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
-	// SearchUsers finds users by the beginning of their e-mail address or name.
+	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, address book, sessions, messages
+	// and cart are deleted, and the keys of everything encrypted are destroyed, also for backups. Erase the account at the
+	// sign-in provider first: the next sign-in makes a new user.
+	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
+	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
+	// find nothing.
 	SearchUsers(ctx context.Context, in *SearchUsersRequest, opts ...grpc.CallOption) (*SearchUsersResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error)
@@ -89,6 +95,16 @@ func (c *userServiceClient) GetUser(ctx context.Context, in *GetUserRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetUserResponse)
 	err := c.cc.Invoke(ctx, UserService_GetUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseUserResponse)
+	err := c.cc.Invoke(ctx, UserService_EraseUser_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +173,12 @@ type UserServiceServer interface {
 	UpdateMe(context.Context, *UpdateMeRequest) (*UpdateMeResponse, error)
 	// GetUser shows one user to an operator.
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
-	// SearchUsers finds users by the beginning of their e-mail address or name.
+	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, address book, sessions, messages
+	// and cart are deleted, and the keys of everything encrypted are destroyed, also for backups. Erase the account at the
+	// sign-in provider first: the next sign-in makes a new user.
+	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
+	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
+	// find nothing.
 	SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error)
@@ -187,6 +208,9 @@ func (UnimplementedUserServiceServer) UpdateMe(context.Context, *UpdateMeRequest
 }
 func (UnimplementedUserServiceServer) GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUser not implemented")
+}
+func (UnimplementedUserServiceServer) EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseUser not implemented")
 }
 func (UnimplementedUserServiceServer) SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SearchUsers not implemented")
@@ -274,6 +298,24 @@ func _UserService_GetUser_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(UserServiceServer).GetUser(ctx, req.(*GetUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_EraseUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).EraseUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_EraseUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).EraseUser(ctx, req.(*EraseUserRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -386,6 +428,10 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetUser",
 			Handler:    _UserService_GetUser_Handler,
+		},
+		{
+			MethodName: "EraseUser",
+			Handler:    _UserService_EraseUser_Handler,
 		},
 		{
 			MethodName: "SearchUsers",

@@ -195,6 +195,27 @@ func (x *GetUserResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EraseUserRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EraseUserRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"keepOrders":`...)
+	b = jsonpb.AppendBool(b, x.KeepOrders)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EraseUserResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *SearchUsersRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(SearchUsersRequest)
