@@ -12,14 +12,17 @@ import (
 	"souk/apps/notification/internal/service"
 	cartv1 "souk/gen/go/souk/cart/v1"
 	commentv1 "souk/gen/go/souk/comment/v1"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	notificationv1 "souk/gen/go/souk/notification/v1"
 	orderv1 "souk/gen/go/souk/order/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	voucherv1 "souk/gen/go/souk/voucher/v1"
+	"souk/pkg/chore"
 	"souk/pkg/jobs"
 	"souk/pkg/module"
 	"souk/pkg/outbox"
+	"souk/pkg/personal"
 	"souk/pkg/setting"
 )
 
@@ -90,7 +93,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	perHour := setting.Derive(settings, setting.NotificationMaxPerHour.Of).Load
-	store := repository.New(pool, perHour, relay.Wake)
+	cipher := personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock())
+	store := repository.New(pool, cipher, perHour, relay.Wake)
 	links := service.NewLinks(store, cfg.PublicURL)
 	mailboxes := service.NewMailboxes(store)
 	post := &repository.SMTP{
@@ -171,15 +175,26 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	erased, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "erase", Subjects: []string{"evt.user.erased"}, Handler: store.Erased,
+	})
+	if err != nil {
+		return nil, err
+	}
+	encrypt := chore.Chore{
+		Name: "encrypt devices", Pass: store.EncryptPlain, Every: time.Minute, Batch: repository.EncryptBatch,
+		Clock: p.Clock(), Logger: p.Logger(),
+	}
 	notificationv1.RegisterNotificationServiceServer(p.Server(), handler.New(handler.Deps{
 		Inbox: store, Preferences: store, Links: links, Templates: svc, Devices: store,
 		Suppressions: store, Mailboxes: mailboxes,
 		VAPIDPublic: cfg.Push.VAPIDPublic, Clock: p.Clock(),
 	}))
-	return module.Group(settings, relay, orders, shops, customers, module.Func(func(ctx context.Context) error {
+	send := module.Func(func(ctx context.Context) error {
 		defer post.Close()
 		return runner.Run(ctx)
-	})), nil
+	})
+	return module.Group(settings, relay, orders, shops, customers, erased, module.Func(encrypt.Run), send), nil
 }
 
 func retention(s *repository.Store) []jobs.Retention {

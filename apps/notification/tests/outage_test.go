@@ -128,8 +128,12 @@ func setupSender(t *testing.T) *sender {
 	t.Helper()
 	pool := pgtest.New(t, notification.Module.Sets()...)
 	return &sender{
-		t: t, pool: pool, store: repository.New(pool, func() int64 { return 10 }, func() {}), orders: &guestOrders{},
-		sink: mailServer(t), clock: clock.System{},
+		t:      t,
+		pool:   pool,
+		store:  repository.New(pool, nil, func() int64 { return 10 }, func() {}),
+		orders: &guestOrders{},
+		sink:   mailServer(t),
+		clock:  clock.System{},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"souk/pkg/id"
 	"souk/pkg/jobs"
 	"souk/pkg/outbox"
+	"souk/pkg/personal"
 	"souk/pkg/postgres"
 )
 
@@ -26,10 +27,11 @@ import (
 //
 // Errors: those of postgres.Err.
 type Store struct {
-	pool  *pgxpool.Pool
-	wake  func() // makes the relay publish new events at once
-	split *batch.Batcher[split, struct{}]
-	sent  *batch.Batcher[sent, struct{}]
+	pool   *pgxpool.Pool
+	cipher *personal.Cipher
+	wake   func() // makes the relay publish new events at once
+	split  *batch.Batcher[split, struct{}]
+	sent   *batch.Batcher[sent, struct{}]
 	// notices and deliveries read by ID.
 	notices    *batch.Batcher[string, domain.Notice]
 	deliveries *batch.Batcher[string, domain.Delivery]
@@ -69,8 +71,8 @@ const (
 
 // New returns a Store on the pool. It calls wake after it has written events. A recipient gets at most perHour() mails
 // in an hour.
-func New(pool *pgxpool.Pool, perHour func() int64, wake func()) *Store {
-	s := &Store{pool: pool, wake: wake, perHour: perHour}
+func New(pool *pgxpool.Pool, cipher *personal.Cipher, perHour func() int64, wake func()) *Store {
+	s := &Store{pool: pool, cipher: cipher, wake: wake, perHour: perHour}
 	s.split = batch.New(sentLimit, s.runSplit)
 	s.sent = batch.New(sentLimit, s.runSent, batch.WithWindow(sentWindow))
 	s.reserved = batch.New(sentLimit, s.runReserved)

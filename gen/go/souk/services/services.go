@@ -152,6 +152,9 @@ func All() []Service {
 					"evt.user.new_device",
 					"evt.user.email_changed",
 				}},
+				{Purpose: "erase", Subjects: []string{
+					"evt.user.erased",
+				}},
 				{Purpose: "orders", Subjects: []string{
 					"evt.order.confirmed",
 					"evt.order.cancelled",

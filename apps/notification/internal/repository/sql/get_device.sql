@@ -1,1 +1,1 @@
-select id, user_id, kind, token, p256dh, auth, created_at from device where id = $1
+select id, user_id, kind, token_digest, sealed, coalesce(token, ''), p256dh, auth, created_at from device where id = $1

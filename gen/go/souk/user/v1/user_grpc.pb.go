@@ -44,9 +44,9 @@ type UserServiceClient interface {
 	UpdateMe(ctx context.Context, in *UpdateMeRequest, opts ...grpc.CallOption) (*UpdateMeResponse, error)
 	// GetUser shows one user to an operator.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
-	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, address book, sessions, messages
-	// and cart are deleted, and the keys of everything encrypted are destroyed, also for backups. Erase the account at the
-	// sign-in provider first: the next sign-in makes a new user.
+	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, the address book, messages and
+	// devices are deleted, and the keys of everything that is encrypted are destroyed, so that backups do not give it either.
+	// Delete the account at the sign-in provider first: the next sign-in makes a new user.
 	EraseUser(ctx context.Context, in *EraseUserRequest, opts ...grpc.CallOption) (*EraseUserResponse, error)
 	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
 	// find nothing.
@@ -173,9 +173,9 @@ type UserServiceServer interface {
 	UpdateMe(context.Context, *UpdateMeRequest) (*UpdateMeResponse, error)
 	// GetUser shows one user to an operator.
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
-	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, address book, sessions, messages
-	// and cart are deleted, and the keys of everything encrypted are destroyed, also for backups. Erase the account at the
-	// sign-in provider first: the next sign-in makes a new user.
+	// EraseUser erases what souk knows about a person. It cannot be taken back. The profile, the address book, messages and
+	// devices are deleted, and the keys of everything that is encrypted are destroyed, so that backups do not give it either.
+	// Delete the account at the sign-in provider first: the next sign-in makes a new user.
 	EraseUser(context.Context, *EraseUserRequest) (*EraseUserResponse, error)
 	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
 	// find nothing.
