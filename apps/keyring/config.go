@@ -13,7 +13,7 @@ const keySize = 32
 
 // Config is the keyring service's configuration, section "keyring".
 type Config struct {
-	// Key (base64 of 32 random bytes) wraps the keys of personal data. Required. Whoever loses it loses the data.
+	// Key (base64 of 32 random bytes) wraps the keys of personal data. Required. Without it the data is lost.
 	Key secrets.Value `yaml:"key"`
 	// FormerKey is the key before the last change, with which keys can be read that are not wrapped again yet. Empty:
 	// none.

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"souk/apps/shop/internal/shop"
+	keyringv1 "souk/gen/go/souk/keyring/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
 	"souk/pkg/module"
+	"souk/pkg/personal"
 	"souk/pkg/setting"
 )
 
@@ -55,7 +57,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := shop.NewStore(pool, redis, relay.Wake, setting.Derive(settings, limits).Load, p.Logger())
+	cipher := personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock())
+	store := shop.NewStore(pool, redis, cipher, relay.Wake, setting.Derive(settings, limits).Load, p.Logger())
 	wake := chore.NewWake()
 	uses := shop.NewUses(wake.Now)
 	shopv1.RegisterShopServiceServer(p.Server(), shop.NewRPC(store, userv1.NewUserServiceClient(conn), uses, p.Clock()))
@@ -75,5 +78,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			return len(last), store.UseKeys(ctx, last)
 		},
 	}
-	return module.Group(settings, relay, module.Func(old.Run), module.Func(used.Run)), nil
+	encrypt := chore.Chore{
+		Name: "encrypt invitations", Pass: store.EncryptPlain, Every: time.Minute, Batch: shop.EncryptBatch,
+		Clock: p.Clock(), Logger: p.Logger(),
+	}
+	return module.Group(
+		settings, relay, module.Func(old.Run), module.Func(used.Run), module.Func(encrypt.Run),
+	), nil
 }

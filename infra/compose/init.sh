@@ -49,7 +49,7 @@ for name in $services operator; do
 done
 for name in $databases; do random "postgres_$name" hex; done
 for name in postgres redis nats_cluster sandbox_webhook oidc grafana monitor zitadel zitadel_admin; do random "$name" hex; done
-for name in auth natsauth; do random "$name" base64; done
+for name in auth keyring natsauth; do random "$name" base64; done
 
 # identity NAME prints the section of a configuration file with the keys of NAME.
 identity() {
@@ -71,6 +71,7 @@ for name in $services; do
     fi
     case $name in
     auth) printf 'auth:\n  key: "%s"\n' "$(raw auth)" ;;
+    keyring) printf 'keyring:\n  key: "%s"\n' "$(raw keyring)" ;;
     natsauth) printf 'natsauth:\n  secret: "%s"\n' "$(raw natsauth)" ;;
     payment) printf 'payment:\n  sandbox:\n    webhook_secret: "%s"\n' "$(raw sandbox_webhook)" ;;
     esac

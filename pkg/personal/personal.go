@@ -241,7 +241,7 @@ func (c *Cipher) key(ctx context.Context, owner string, from *batch.Batcher[stri
 	return k, nil
 }
 
-// fetch returns a function that fetches the keys of owners, and creates missing ones if it is told so.
+// fetch returns a function that fetches the keys of owners, and creates missing ones if create is set.
 func (c *Cipher) fetch(create bool) batch.Flush[string, dataKey] {
 	return func(ctx context.Context, owners []string) ([]batch.Result[dataKey], error) {
 		req := &keyringv1.GetKeysRequest{Create: create}

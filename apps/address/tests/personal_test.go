@@ -23,8 +23,14 @@ func TestAddressesAreStoredEncrypted(t *testing.T) {
 	h := setup(t)
 	ctx := h.AsUser("usr_1")
 	made, err := h.address.CreateAddress(ctx, &addressv1.CreateAddressRequest{
-		Label: "Home", Name: "Ana Souza", Line1: "Rua Augusta 7", City: "Curitiba", Region: "PR", PostalCode: "80010-000",
-		CountryCode: "BR", Phone: "+5541987654321",
+		Label:       "Home",
+		Name:        "Ana Souza",
+		Line1:       "Rua Augusta 7",
+		City:        "Curitiba",
+		Region:      "PR",
+		PostalCode:  "80010-000",
+		CountryCode: "BR",
+		Phone:       "+5541987654321",
 	})
 	require.NoError(t, err)
 	street := "Rua Bela 8"
@@ -51,7 +57,10 @@ func TestAddressesOfBeforeAreEncrypted(t *testing.T) {
 	})
 	require.NoError(t, err)
 	h.Stop()
-	_, err = h.Pool.Exec(t.Context(), `update address set sealed = null, name = 'Bia', line1 = 'Rua 9', country_code = 'BR'`)
+	_, err = h.Pool.Exec(
+		t.Context(),
+		`update address set sealed = null, name = 'Bia', line1 = 'Rua 9', country_code = 'BR'`,
+	)
 	require.NoError(t, err)
 	other := h.Another()
 	waittest.Until(t, func() bool {

@@ -72,7 +72,10 @@ func TestErasedUsersAreGone(t *testing.T) {
 	h := setup(t)
 	admin := h.AsUser("usr_1", "admin")
 	u := h.ensure("a", "ana@example.com", "Ana").GetUser()
-	_, err := h.auth.RecordSignIn(t.Context(), &userv1.RecordSignInRequest{UserId: u.GetId(), Device: strings.Repeat("d", 43)})
+	_, err := h.auth.RecordSignIn(
+		t.Context(),
+		&userv1.RecordSignInRequest{UserId: u.GetId(), Device: strings.Repeat("d", 43)},
+	)
 	require.NoError(t, err)
 	erase := func(id string, keepOrders bool) error {
 		_, err := h.users.EraseUser(admin, &userv1.EraseUserRequest{Id: id, KeepOrders: keepOrders})

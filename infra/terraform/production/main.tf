@@ -5,7 +5,7 @@ locals {
   # together. The rest has an instance of its own, so that mails and reviews take no processors from checkouts.
   groups = {
     checkout = ["cart", "order", "payment", "product", "voucher"]
-    people   = ["address", "audit", "comment", "notification", "settings", "shop", "user", "webhook"]
+    people   = ["address", "audit", "comment", "keyring", "notification", "settings", "shop", "user", "webhook"]
   }
   # What the chart's ExternalSecrets read: infra/helm/souk/values.yaml, secrets.settings.
   secrets = merge(
@@ -13,6 +13,7 @@ locals {
     {
       souk-identity     = "seed: identity.seed, from which the services' keys are derived"
       souk-auth         = "key: auth.key; client-secret: auth.client_secret"
+      souk-keyring      = "key: keyring.key, which wraps the keys of personal data"
       souk-redis        = "password: redis.password"
       souk-payment      = "webhook-secret: the secret of the payment provider's webhooks"
       souk-notification = "smtp-password: notification.password"

@@ -3,8 +3,8 @@ locals {
   environment = "staging"
   groups = {
     all = [
-      "address", "audit", "cart", "comment", "notification", "order", "payment", "product", "settings", "shop", "user",
-      "voucher", "webhook",
+      "address", "audit", "cart", "comment", "keyring", "notification", "order", "payment", "product", "settings", "shop",
+      "user", "voucher", "webhook",
     ]
   }
   # What the chart's ExternalSecrets read: infra/helm/souk/values.yaml, secrets.settings.
@@ -13,6 +13,7 @@ locals {
     {
       souk-identity     = "seed: identity.seed, from which the services' keys are derived"
       souk-auth         = "key: auth.key; client-secret: auth.client_secret"
+      souk-keyring      = "key: keyring.key, which wraps the keys of personal data"
       souk-redis        = "password: redis.password"
       souk-payment      = "webhook-secret: the secret of the payment provider's webhooks"
       souk-notification = "smtp-password: notification.password"

@@ -137,7 +137,7 @@ func (s *Service) mergeAtLogin(ctx context.Context, guestToken, userID string) {
 }
 
 // MergeGuest moves a guest's cart and orders to the user. It may be repeated. A failure of the cart service
-// does not keep the orders from the user. The keyring is told first: what becomes the user's is erased with the user.
+// does not keep the orders from the user. The keyring knows it first: what becomes the user's is erased with the user.
 //
 // Errors: unauthenticated (the guest token), and those of the keyring, cart and order services.
 func (s *Service) MergeGuest(ctx context.Context, userID, guestToken string) error {

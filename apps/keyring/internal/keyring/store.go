@@ -22,7 +22,7 @@ const RewrapBatch = 500
 
 // Key is the key of one person's data in one service.
 type Key struct {
-	// Key is nil if there is none.
+	// Key is nil if the person has no key.
 	Key []byte
 	// Destroyed: there will be none, because the person's data was erased.
 	Destroyed bool

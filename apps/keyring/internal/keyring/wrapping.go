@@ -28,7 +28,7 @@ func NewWrappingKey(key []byte) (*WrappingKey, error) {
 	return &WrappingKey{aead: aead, fingerprint: hex.EncodeToString(sum[:8])}, nil
 }
 
-// Wrapping is the wrapping key of now, and the one before: nil if there is none.
+// Wrapping is the wrapping key of now, and the one before, which may be nil.
 type Wrapping struct{ Now, Former *WrappingKey }
 
 // wrap encrypts the key of an owner's data in a service, and says under which key.

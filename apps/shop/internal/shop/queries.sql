@@ -126,18 +126,18 @@ select (select count(*) from member m where m.shop_id = @shop_id)::int as member
 delete from invitation where shop_id = @shop_id and email = @email and expires_at <= @now;
 
 -- name: Invite :exec
-insert into invitation (id, shop_id, email, role, permissions, created_at, expires_at)
-values (@id, @shop_id, @email, @role, @permissions::text[], @at, @expires_at);
+insert into invitation (id, shop_id, email, sealed, role, permissions, created_at, expires_at)
+values (@id, @shop_id, @email, @sealed, @role, @permissions::text[], @at, @expires_at);
 
 -- name: InvitationsOfShop :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.shop_id = @shop_id and i.email <> '' and i.expires_at > @now and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
 order by i.created_at desc, i.id desc
 limit @most;
 
 -- name: InvitationsTo :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.email = @email::text and i.email <> '' and i.expires_at > @now and s.status <> 'suspended'
   and (i.created_at, i.id) < (@before::timestamptz, @before_id::text)
@@ -145,7 +145,7 @@ order by i.created_at desc, i.id desc
 limit @most;
 
 -- name: OpenInvitation :one
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.id = @id and i.email <> '' and i.expires_at > @now and s.status <> 'suspended';
 
@@ -157,7 +157,7 @@ where i.id = @id and i.accepted_by = @user_id;
 
 -- name: CloseInvitation :execrows
 -- Ends an open invitation of a shop, and erases its address. It counts among those of its day.
-update invitation set email = '', accepted_by = @accepted_by, expires_at = @delete_at
+update invitation set email = '', sealed = null, accepted_by = @accepted_by, expires_at = @delete_at
 where id = @id and shop_id = @shop_id and email <> '';
 
 -- name: DeleteInvitations :execrows
@@ -199,3 +199,13 @@ where (k.hash = @hash or (k.old_hash = @hash and k.old_until > @now)) and (k.exp
 update api_key k set last_used_at = u.at
 from (select unnest(@ids::text[]) as id, unnest(@ats::timestamptz[]) as at) u
 where k.id = u.id and (k.last_used_at is null or k.last_used_at < u.at - interval '1 minute');
+
+-- name: PlainInvitations :many
+-- Invitations whose address was written before souk encrypted it.
+select id, email from invitation where email <> '' and sealed is null limit $1;
+
+-- name: EncryptInvitation :exec
+update invitation set email = @email, sealed = @sealed where id = @id and email <> '' and sealed is null;
+
+-- name: DeleteInvitation :exec
+delete from invitation where id = $1;

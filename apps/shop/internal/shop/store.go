@@ -18,6 +18,7 @@ import (
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/outbox"
+	"souk/pkg/personal"
 	"souk/pkg/postgres"
 	"souk/pkg/rpc"
 )
@@ -29,14 +30,18 @@ var tag = cache.Tag("shop")
 type Store struct {
 	pool   *pgxpool.Pool
 	redis  rueidis.Client
+	cipher *personal.Cipher
 	wake   func() // wakes the relay after new events
 	limits func() Limits
 	logger *zap.Logger
 }
 
 // NewStore returns the store. limits returns the limits as they are now.
-func NewStore(pool *pgxpool.Pool, redis rueidis.Client, wake func(), limits func() Limits, logger *zap.Logger) *Store {
-	return &Store{pool: pool, redis: redis, wake: wake, limits: limits, logger: logger}
+func NewStore(
+	pool *pgxpool.Pool, redis rueidis.Client, cipher *personal.Cipher, wake func(), limits func() Limits,
+	logger *zap.Logger,
+) *Store {
+	return &Store{pool: pool, redis: redis, cipher: cipher, wake: wake, limits: limits, logger: logger}
 }
 
 func noShop() error { return errs.New(errs.NotFound, "there is no such shop") }

@@ -36,6 +36,7 @@ type Invitation struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	Permissions []string
+	Sealed      []byte
 }
 
 type Member struct {

@@ -81,7 +81,7 @@ func (q *Queries) BatchGet(ctx context.Context, arg BatchGetParams) ([]Shop, err
 }
 
 const closeInvitation = `-- name: CloseInvitation :execrows
-update invitation set email = '', accepted_by = $1, expires_at = $2
+update invitation set email = '', sealed = null, accepted_by = $1, expires_at = $2
 where id = $3 and shop_id = $4 and email <> ''
 `
 
@@ -222,6 +222,15 @@ func (q *Queries) CreateKey(ctx context.Context, arg CreateKeyParams) error {
 	return err
 }
 
+const deleteInvitation = `-- name: DeleteInvitation :exec
+delete from invitation where id = $1
+`
+
+func (q *Queries) DeleteInvitation(ctx context.Context, id string) error {
+	_, err := q.db.Exec(ctx, deleteInvitation, id)
+	return err
+}
+
 const deleteInvitations = `-- name: DeleteInvitations :execrows
 delete from invitation where id in (select i.id from invitation i where i.expires_at <= $1 limit $2 for update skip locked)
 `
@@ -269,6 +278,21 @@ type DropExpiredParams struct {
 // Makes way for a new invitation to an address whose last one has expired.
 func (q *Queries) DropExpired(ctx context.Context, arg DropExpiredParams) error {
 	_, err := q.db.Exec(ctx, dropExpired, arg.ShopID, arg.Email, arg.Now)
+	return err
+}
+
+const encryptInvitation = `-- name: EncryptInvitation :exec
+update invitation set email = $1, sealed = $2 where id = $3 and email <> '' and sealed is null
+`
+
+type EncryptInvitationParams struct {
+	Email  string
+	Sealed []byte
+	ID     string
+}
+
+func (q *Queries) EncryptInvitation(ctx context.Context, arg EncryptInvitationParams) error {
+	_, err := q.db.Exec(ctx, encryptInvitation, arg.Email, arg.Sealed, arg.ID)
 	return err
 }
 
@@ -392,7 +416,7 @@ func (q *Queries) GetForMember(ctx context.Context, arg GetForMemberParams) (Get
 }
 
 const invitationsOfShop = `-- name: InvitationsOfShop :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.shop_id = $1 and i.email <> '' and i.expires_at > $2 and (i.created_at, i.id) < ($3::timestamptz, $4::text)
 order by i.created_at desc, i.id desc
@@ -412,6 +436,7 @@ type InvitationsOfShopRow struct {
 	ShopID      string
 	ShopName    string
 	Email       string
+	Sealed      []byte
 	Role        string
 	Permissions []string
 	CreatedAt   time.Time
@@ -438,6 +463,7 @@ func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopPa
 			&i.ShopID,
 			&i.ShopName,
 			&i.Email,
+			&i.Sealed,
 			&i.Role,
 			&i.Permissions,
 			&i.CreatedAt,
@@ -454,7 +480,7 @@ func (q *Queries) InvitationsOfShop(ctx context.Context, arg InvitationsOfShopPa
 }
 
 const invitationsTo = `-- name: InvitationsTo :many
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.email = $1::text and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
   and (i.created_at, i.id) < ($3::timestamptz, $4::text)
@@ -475,6 +501,7 @@ type InvitationsToRow struct {
 	ShopID      string
 	ShopName    string
 	Email       string
+	Sealed      []byte
 	Role        string
 	Permissions []string
 	CreatedAt   time.Time
@@ -501,6 +528,7 @@ func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([
 			&i.ShopID,
 			&i.ShopName,
 			&i.Email,
+			&i.Sealed,
 			&i.Role,
 			&i.Permissions,
 			&i.CreatedAt,
@@ -517,14 +545,15 @@ func (q *Queries) InvitationsTo(ctx context.Context, arg InvitationsToParams) ([
 }
 
 const invite = `-- name: Invite :exec
-insert into invitation (id, shop_id, email, role, permissions, created_at, expires_at)
-values ($1, $2, $3, $4, $5::text[], $6, $7)
+insert into invitation (id, shop_id, email, sealed, role, permissions, created_at, expires_at)
+values ($1, $2, $3, $4, $5, $6::text[], $7, $8)
 `
 
 type InviteParams struct {
 	ID          string
 	ShopID      string
 	Email       string
+	Sealed      []byte
 	Role        string
 	Permissions []string
 	At          time.Time
@@ -536,6 +565,7 @@ func (q *Queries) Invite(ctx context.Context, arg InviteParams) error {
 		arg.ID,
 		arg.ShopID,
 		arg.Email,
+		arg.Sealed,
 		arg.Role,
 		arg.Permissions,
 		arg.At,
@@ -915,7 +945,7 @@ func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]Member, err
 }
 
 const openInvitation = `-- name: OpenInvitation :one
-select i.id, i.shop_id, s.name as shop_name, i.email, i.role, i.permissions, i.created_at, i.expires_at
+select i.id, i.shop_id, s.name as shop_name, i.email, i.sealed, i.role, i.permissions, i.created_at, i.expires_at
 from invitation i join shop s on s.id = i.shop_id
 where i.id = $1 and i.email <> '' and i.expires_at > $2 and s.status <> 'suspended'
 `
@@ -930,6 +960,7 @@ type OpenInvitationRow struct {
 	ShopID      string
 	ShopName    string
 	Email       string
+	Sealed      []byte
 	Role        string
 	Permissions []string
 	CreatedAt   time.Time
@@ -944,6 +975,7 @@ func (q *Queries) OpenInvitation(ctx context.Context, arg OpenInvitationParams) 
 		&i.ShopID,
 		&i.ShopName,
 		&i.Email,
+		&i.Sealed,
 		&i.Role,
 		&i.Permissions,
 		&i.CreatedAt,
@@ -991,6 +1023,36 @@ func (q *Queries) Owners(ctx context.Context, arg OwnersParams) ([]string, error
 			return nil, err
 		}
 		items = append(items, user_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const plainInvitations = `-- name: PlainInvitations :many
+select id, email from invitation where email <> '' and sealed is null limit $1
+`
+
+type PlainInvitationsRow struct {
+	ID    string
+	Email string
+}
+
+// Invitations whose address was written before souk encrypted it.
+func (q *Queries) PlainInvitations(ctx context.Context, limit int32) ([]PlainInvitationsRow, error) {
+	rows, err := q.db.Query(ctx, plainInvitations, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []PlainInvitationsRow
+	for rows.Next() {
+		var i PlainInvitationsRow
+		if err := rows.Scan(&i.ID, &i.Email); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

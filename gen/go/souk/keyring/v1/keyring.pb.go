@@ -27,7 +27,7 @@ const (
 
 type GetKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The users and guests that the data is about.
+	// Whom the data is about: users and guests. A service may have names of its own for what is about no one of them.
 	Owners []string `protobuf:"bytes,1,rep,name=owners,proto3" json:"owners,omitempty"`
 	// Create keys that are missing.
 	Create        bool `protobuf:"varint,2,opt,name=create,proto3" json:"create,omitempty"`
