@@ -108,6 +108,12 @@ func (w *accessWorld) newMember() string {
 	return w.userID(c)
 }
 
+func (w *accessWorld) newUser() string {
+	token, err := w.s.access().token(email("matrix-user"), "customer")
+	require.NoError(w.s.t, err)
+	return w.userID(&client{s: w.s, token: token})
+}
+
 func (w *accessWorld) userID(c *client) string {
 	var me struct{ ID string }
 	c.get("/v1/me").want(http.StatusOK).into(&me)
