@@ -94,6 +94,11 @@ resource "aws_launch_template" "nodes" {
   }
 }
 
+# Volumes of pods, such as those of NATS, are encrypted whatever their StorageClass says.
+resource "aws_ebs_encryption_by_default" "this" {
+  enabled = true
+}
+
 resource "aws_eks_node_group" "this" {
   cluster_name           = aws_eks_cluster.this.name
   node_group_name_prefix = "general-"
