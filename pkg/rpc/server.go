@@ -239,7 +239,7 @@ func (s *Server) handle(
 	if !ok || !reply.ProtoReflect().IsValid() {
 		return nil, fmt.Errorf("the handler returned %T(nil) and no error", out)
 	}
-	return m.pages.seal(reply), nil
+	return m.pages.seal(mask(ctx, reply)), nil
 }
 
 // finish returns err as a coded error. It logs internal and unavailable errors, because their causes do not leave

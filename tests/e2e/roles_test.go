@@ -57,6 +57,37 @@ func testRoles(t *testing.T, s *souk) {
 	within(t, func() bool { return !mayListUsers() }, "the auditor still lists users")
 }
 
+// testMasking shows people's data to those who may see it, and to others masked.
+func testMasking(t *testing.T, s *souk) {
+	shop := handle("masked")
+	seller := s.seller(shop)
+	c := s.user(email("masked"), "customer")
+	c.add(seller.sell(shop, "Atlas", "10.00", 5).Variants[0].ID, 1).want(http.StatusOK)
+	o := c.checkout("tok_ok").order()
+	recipient := func(c *client) string {
+		var part struct{ Buyer struct{ Name, Email string } }
+		c.get("/v1/shop-orders/" + o.ShopOrders[0].ID).want(http.StatusOK).into(&part)
+		return part.Buyer.Name
+	}
+	for role, want := range map[string]string{
+		"support": "A*** S***", "auditor": "A*** S***", "operator": "Ana Souza", "admin": "Ana Souza",
+	} {
+		require.Equal(t, want, recipient(s.user(email("masking"), role)), role)
+	}
+	require.Equal(t, "Ana Souza", recipient(seller), "the shop sends it there")
+	support := s.user(email("masking"), "support")
+	var own orderJSON
+	c.get("/v1/orders/" + o.ID).want(http.StatusOK).into(&own)
+	require.Equal(t, "Ana Souza", own.ShippingAddress["name"])
+	var found struct{ Users []struct{ ID, Email string } }
+	var me struct{ ID, Email string }
+	c.get("/v1/me").want(http.StatusOK).into(&me)
+	support.get("/v1/operator/users?query=" + me.Email).want(http.StatusOK).into(&found)
+	require.Len(t, found.Users, 1)
+	require.Equal(t, me.ID, found.Users[0].ID)
+	require.Equal(t, me.Email[:1]+"***@example.com", found.Users[0].Email)
+}
+
 // testAPIKeys uses an API key as a shop's system does, rotates it and deletes it.
 func testAPIKeys(t *testing.T, s *souk) {
 	shop := handle("keys")

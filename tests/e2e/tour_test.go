@@ -53,6 +53,7 @@ func TestSuite(t *testing.T) {
 				"sales by day":          testSales,
 				"settings":              testSettings,
 				"roles":                 testRoles,
+				"masking":               testMasking,
 				"second operator":       testSecondOperator,
 				"API keys":              testAPIKeys,
 				"audit trail":           testAudit,
