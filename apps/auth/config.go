@@ -22,7 +22,9 @@ type Config struct {
 	ClientID string `yaml:"client_id"`
 	// ClientSecret authenticates souk to the provider. Default empty: a public client, protected by PKCE.
 	ClientSecret secrets.Value `yaml:"client_secret"`
-	// Audience is the required audience of access tokens. Default empty: ClientID.
+	// Audience is the required audience of access tokens: the API's name at the provider. Default empty: ClientID, which
+	// access tokens of some providers have beside another audience. A token with no other audience than ClientID must
+	// have the type at+jwt, as it could be an ID token.
 	Audience string `yaml:"audience"`
 	// RolesClaim names the claim with a user's roles (see package permission). Default "roles". Zitadel's
 	// urn:zitadel:iam:org:project:roles is always read as well.
