@@ -4,8 +4,10 @@ import (
 	"context"
 
 	"souk/apps/user/internal/user"
+	authv1 "souk/gen/go/souk/auth/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/module"
+	"souk/pkg/outbox"
 )
 
 // Module is the user service. It has no settings of its own.
@@ -24,6 +26,19 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn, err := p.Client()
+	if err != nil {
+		return nil, err
+	}
 	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, p.Clock()))
-	return relay, nil
+	suspensions, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "suspensions", Subjects: user.SuspensionSubjects,
+		Handler:    user.NewSuspensions(store, authv1.NewAuthServiceClient(conn)).On,
+		MaxDeliver: user.SuspensionRetries, Backoff: user.SuspensionBackoff(),
+		Batch: 1, // the event's transaction waits for auth
+	})
+	if err != nil {
+		return nil, err
+	}
+	return module.Group(relay, suspensions), nil
 }

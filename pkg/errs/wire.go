@@ -27,6 +27,7 @@ var mappings = map[Code]mapping{
 	PaymentDeclined:     {http.StatusPaymentRequired, codes.FailedPrecondition},
 	Forbidden:           {http.StatusForbidden, codes.PermissionDenied},
 	RequestRefused:      {http.StatusForbidden, codes.PermissionDenied},
+	AccountSuspended:    {http.StatusForbidden, codes.PermissionDenied},
 	ApprovalRequired:    {http.StatusForbidden, codes.PermissionDenied},
 	NotFound:            {http.StatusNotFound, codes.NotFound},
 	Conflict:            {http.StatusConflict, codes.Aborted},

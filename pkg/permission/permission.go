@@ -85,6 +85,7 @@ func All() []Permission {
 		{"stock.write", "change what is in stock", Keys},
 		{"user.read", "find and see users", Marketplace},
 		{UserReadPrivate, "see personal data as it is, where others see it masked", Marketplace},
+		{"user.suspend", "suspend and reinstate users, and end their sessions", Marketplace},
 		{"voucher.read", "see vouchers", Keys},
 		{"voucher.write", "create, change and disable vouchers", Keys},
 		{"webhook.read", "see webhooks and their deliveries", Keys},

@@ -285,7 +285,7 @@ func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 		errs.Unavailable,
 	}
 	if m.level != levelPublic || r.verb != "get" {
-		all = append(all, errs.Forbidden)
+		all = append(all, errs.Forbidden, errs.AccountSuspended)
 	}
 	if m.permission != "" && !m.readOnly {
 		all = append(all, errs.ApprovalRequired)

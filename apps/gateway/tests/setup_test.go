@@ -197,6 +197,7 @@ type auth struct {
 	authv1.UnimplementedAuthServiceServer
 	mu       sync.Mutex
 	keys     map[string]*authv1.AuthenticateResponse
+	refused  error // of all users' tokens and sessions
 	begun    *authv1.BeginLoginRequest
 	complete *authv1.CompleteLoginRequest
 	out      *authv1.LogoutRequest
@@ -208,7 +209,7 @@ type auth struct {
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	a.mu.Lock()
-	key := a.keys[r.GetBearer()]
+	key, refused := a.keys[r.GetBearer()], a.refused
 	a.mu.Unlock()
 	if key != nil {
 		return key, nil
@@ -216,6 +217,9 @@ func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*
 	kind, id, _ := strings.Cut(r.GetBearer(), "-")
 	if r.GetSessionId() == "live" {
 		kind, id = "user", "usr_session"
+	}
+	if kind == "user" && refused != nil {
+		return nil, refused
 	}
 	if kind != "user" && kind != "guest" {
 		return nil, errs.New(errs.Unauthenticated, "sign in again")

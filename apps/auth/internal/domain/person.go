@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"souk/pkg/errs"
 	"souk/pkg/permission"
 )
 
@@ -65,6 +66,11 @@ type Actor struct {
 	Roles []string
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
+}
+
+// Suspended returns the error with which a suspended user is refused.
+func Suspended() error {
+	return errs.New(errs.AccountSuspended, "this account is suspended: ask the marketplace why")
 }
 
 // Roles reads roles from a token's claims: an array of names, a text with names, or an object keyed by name.

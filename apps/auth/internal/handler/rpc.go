@@ -37,7 +37,7 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 
 // CompleteLogin opens a session.
 //
-// Errors: unauthenticated, unavailable, timeout.
+// Errors: unauthenticated, account_suspended, unavailable, timeout.
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
@@ -78,7 +78,7 @@ func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.
 
 // Authenticate returns the actor of a credential.
 //
-// Errors: unauthenticated, unavailable, timeout.
+// Errors: unauthenticated, account_suspended, unavailable, timeout.
 func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	var actor domain.Actor
 	var err error
@@ -105,6 +105,18 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 		res.ReusableUntil = timestamppb.New(actor.ReusableUntil)
 	}
 	return res, nil
+}
+
+// SetSuspension says whether a user is suspended.
+//
+// Errors: unavailable.
+func (r *RPC) SetSuspension(
+	ctx context.Context, in *authv1.SetSuspensionRequest,
+) (*authv1.SetSuspensionResponse, error) {
+	if err := r.service.SetSuspension(ctx, in.GetUserId(), in.GetSuspended(), in.GetRevision()); err != nil {
+		return nil, err
+	}
+	return &authv1.SetSuspensionResponse{}, nil
 }
 
 // MergeGuest moves a guest's cart and orders to the caller.

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -41,12 +42,14 @@ type Sessions struct {
 	clock     clock.Clock
 	lifetimes domain.Lifetimes
 	list      *rueidis.Lua
+	suspend   *rueidis.Lua
 }
 
 // New returns the sessions stored in Redis.
 func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
 	return &Sessions{
-		client: client, clock: c, lifetimes: l, list: rueidis.NewLuaScript(listScript),
+		client: client, clock: c, lifetimes: l,
+		list: rueidis.NewLuaScript(listScript), suspend: rueidis.NewLuaScript(suspendScript),
 	}
 }
 
@@ -62,7 +65,7 @@ type record struct {
 // Create stores a new session. If the user has too many, the first to end are deleted. After an error the session may
 // exist, but its ID must not be used.
 //
-// Errors: unavailable.
+// Errors: account_suspended, unavailable.
 func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) error {
 	value, ttl, err := r.encode(s)
 	if err != nil {
@@ -73,10 +76,13 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 		return redisx.Err(err)
 	}
 	now := r.clock.Now()
-	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID}, []string{
+	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID, suspensionKey(s.UserID)}, []string{
 		digest, millis(s.Expires), millis(now), strconv.FormatInt(s.Expires.Sub(now).Milliseconds(), 10),
 		strconv.Itoa(maxSessions),
 	}).AsStrSlice()
+	if rueidis.IsRedisNil(err) {
+		return errors.Join(domain.Suspended(), r.delete(ctx, s.UserID, []string{digest}))
+	}
 	if err != nil {
 		return redisx.Err(err)
 	}

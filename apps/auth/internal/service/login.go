@@ -80,7 +80,7 @@ type SignedIn struct {
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
-// Errors: unauthenticated, and those of provider, user service and Redis.
+// Errors: unauthenticated, account_suspended, and those of provider, user service and Redis.
 func (s *Service) CompleteLogin(
 	ctx context.Context, code, state, cookie, guestToken, device string,
 ) (SignedIn, error) {

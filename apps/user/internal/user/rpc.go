@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -9,6 +10,7 @@ import (
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/permission"
 )
 
 // RPC serves souk.user.v1.UserService. The contract says who may call which method.
@@ -69,6 +71,30 @@ func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*
 	return &userv1.SearchUsersResponse{Users: toProtos(found), NextPageToken: next}, nil
 }
 
+// SuspendUser keeps a user out.
+//
+// Errors: forbidden, not_found, conflict, unavailable.
+func (r *RPC) SuspendUser(ctx context.Context, in *userv1.SuspendUserRequest) (*userv1.SuspendUserResponse, error) {
+	u, err := r.store.Suspend(ctx, in.GetId(), identity.FromContext(ctx), in.GetReason(), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.SuspendUserResponse{User: u.toProto()}, nil
+}
+
+// ReinstateUser lets a suspended user sign in again.
+//
+// Errors: not_found, conflict, unavailable.
+func (r *RPC) ReinstateUser(
+	ctx context.Context, in *userv1.ReinstateUserRequest,
+) (*userv1.ReinstateUserResponse, error) {
+	u, err := r.store.Reinstate(ctx, in.GetId(), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.ReinstateUserResponse{User: u.toProto()}, nil
+}
+
 // EnsureUser returns the user of an identity, and creates a missing one.
 //
 // Errors: invalid_argument, conflict, unavailable.
@@ -77,6 +103,7 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 	i := Identity{
 		Issuer: in.GetIssuer(), Subject: in.GetSubject(),
 		Email: in.GetEmail(), EmailVerified: in.GetEmailVerified(), Name: in.GetName(), IssuedAt: now,
+		Admin: slices.Contains(in.GetRoles(), permission.RoleAdmin),
 	}
 	if at := in.GetIssuedAt(); at != nil {
 		i.IssuedAt = at.AsTime()
@@ -140,6 +167,10 @@ func toProtos(users []User) []*userv1.User {
 
 func (u User) toProto() *userv1.User {
 	p := u.Preferences
+	var suspension *userv1.Suspension
+	if !u.SuspendedAt.IsZero() {
+		suspension = &userv1.Suspension{SuspendedAt: timestamppb.New(u.SuspendedAt), Reason: u.SuspendedFor}
+	}
 	return &userv1.User{
 		Id:            u.ID,
 		Email:         u.Email,
@@ -152,7 +183,8 @@ func (u User) toProto() *userv1.User {
 			TimeZone:       &p.TimeZone,
 			MarketingEmail: &p.MarketingEmail,
 		},
-		CreatedAt: timestamppb.New(u.CreatedAt),
-		UpdatedAt: timestamppb.New(u.UpdatedAt),
+		CreatedAt:  timestamppb.New(u.CreatedAt),
+		UpdatedAt:  timestamppb.New(u.UpdatedAt),
+		Suspension: suspension,
 	}
 }

@@ -136,6 +136,8 @@ func All() []Service {
 					"evt.review.replied",
 					"evt.user.new_device",
 					"evt.user.email_changed",
+					"evt.user.suspended",
+					"evt.user.reinstated",
 				}},
 				{Purpose: "orders", Subjects: []string{
 					"evt.order.confirmed",
@@ -252,7 +254,15 @@ func All() []Service {
 				"evt.user.email_changed",
 				"evt.user.new_device",
 				"evt.user.registered",
+				"evt.user.reinstated",
+				"evt.user.suspended",
 				"evt.user.updated",
+			},
+			Consumers: []Consumer{
+				{Purpose: "suspensions", Subjects: []string{
+					"evt.user.suspended",
+					"evt.user.reinstated",
+				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return userv1.RegisterUserServiceHandlerClient(ctx, mux, userv1.NewUserServiceClient(conn))
@@ -312,6 +322,8 @@ func All() []Service {
 					"evt.user.email_changed",
 					"evt.user.new_device",
 					"evt.user.registered",
+					"evt.user.reinstated",
+					"evt.user.suspended",
 					"evt.user.updated",
 					"evt.voucher.redeemed",
 					"evt.voucher.released",

@@ -766,6 +766,103 @@ func (*MergeGuestResponse) Descriptor() ([]byte, []int) {
 	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
+type SetSuspensionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	UserId    string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Suspended bool                   `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// Revision of the user that this is about. It changes nothing if a later one is known.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSuspensionRequest) Reset() {
+	*x = SetSuspensionRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSuspensionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSuspensionRequest) ProtoMessage() {}
+
+func (x *SetSuspensionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSuspensionRequest.ProtoReflect.Descriptor instead.
+func (*SetSuspensionRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetSuspensionRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetSuspensionRequest) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+func (x *SetSuspensionRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type SetSuspensionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSuspensionResponse) Reset() {
+	*x = SetSuspensionResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSuspensionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSuspensionResponse) ProtoMessage() {}
+
+func (x *SetSuspensionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSuspensionResponse.ProtoReflect.Descriptor instead.
+func (*SetSuspensionResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+}
+
 var File_souk_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_souk_auth_v1_auth_proto_rawDesc = "" +
@@ -826,14 +923,20 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\x11MergeGuestRequest\x12,\n" +
 	"\vguest_token\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\n" +
 	"guestToken\"\x14\n" +
-	"\x12MergeGuestResponse2\x98\x05\n" +
+	"\x12MergeGuestResponse\"\x7f\n" +
+	"\x14SetSuspensionRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12\x1c\n" +
+	"\tsuspended\x18\x02 \x01(\bR\tsuspended\x12#\n" +
+	"\brevision\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\brevision\"\x17\n" +
+	"\x15SetSuspensionResponse2\x83\x06\n" +
 	"\vAuthService\x12`\n" +
 	"\n" +
 	"BeginLogin\x12\x1f.souk.auth.v1.BeginLoginRequest\x1a .souk.auth.v1.BeginLoginResponse\"\x0f\xca\xf3\x18\v\b\x05\x1a\agateway\x12o\n" +
 	"\rCompleteLogin\x12\".souk.auth.v1.CompleteLoginRequest\x1a#.souk.auth.v1.CompleteLoginResponse\"\x15\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x12]\n" +
 	"\x06Logout\x12\x1b.souk.auth.v1.LogoutRequest\x1a\x1c.souk.auth.v1.LogoutResponse\"\x18\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12s\n" +
 	"\vCreateGuest\x12 .souk.auth.v1.CreateGuestRequest\x1a!.souk.auth.v1.CreateGuestResponse\"\x1f\xca\xf3\x18\x02\b\x01\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/guest\x12i\n" +
-	"\fAuthenticate\x12!.souk.auth.v1.AuthenticateRequest\x1a\".souk.auth.v1.AuthenticateResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12w\n" +
+	"\fAuthenticate\x12!.souk.auth.v1.AuthenticateRequest\x1a\".souk.auth.v1.AuthenticateResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12i\n" +
+	"\rSetSuspension\x12\".souk.auth.v1.SetSuspensionRequest\x1a#.souk.auth.v1.SetSuspensionResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04user\x90\x02\x02\x12w\n" +
 	"\n" +
 	"MergeGuest\x12\x1f.souk.auth.v1.MergeGuestRequest\x1a .souk.auth.v1.MergeGuestResponse\"&\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/me/guest:merge\x90\x02\x02B!Z\x1fsouk/gen/go/souk/auth/v1;authv1b\x06proto3"
 
@@ -849,7 +952,7 @@ func file_souk_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_souk_auth_v1_auth_proto_rawDescData
 }
 
-var file_souk_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_souk_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_souk_auth_v1_auth_proto_goTypes = []any{
 	(*BeginLoginRequest)(nil),     // 0: souk.auth.v1.BeginLoginRequest
 	(*BeginLoginResponse)(nil),    // 1: souk.auth.v1.BeginLoginResponse
@@ -863,26 +966,30 @@ var file_souk_auth_v1_auth_proto_goTypes = []any{
 	(*AuthenticateResponse)(nil),  // 9: souk.auth.v1.AuthenticateResponse
 	(*MergeGuestRequest)(nil),     // 10: souk.auth.v1.MergeGuestRequest
 	(*MergeGuestResponse)(nil),    // 11: souk.auth.v1.MergeGuestResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*SetSuspensionRequest)(nil),  // 12: souk.auth.v1.SetSuspensionRequest
+	(*SetSuspensionResponse)(nil), // 13: souk.auth.v1.SetSuspensionResponse
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_souk_auth_v1_auth_proto_depIdxs = []int32{
-	12, // 0: souk.auth.v1.CompleteLoginResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 1: souk.auth.v1.CreateGuestResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 2: souk.auth.v1.AuthenticateResponse.reusable_until:type_name -> google.protobuf.Timestamp
+	14, // 0: souk.auth.v1.CompleteLoginResponse.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 1: souk.auth.v1.CreateGuestResponse.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 2: souk.auth.v1.AuthenticateResponse.reusable_until:type_name -> google.protobuf.Timestamp
 	0,  // 3: souk.auth.v1.AuthService.BeginLogin:input_type -> souk.auth.v1.BeginLoginRequest
 	2,  // 4: souk.auth.v1.AuthService.CompleteLogin:input_type -> souk.auth.v1.CompleteLoginRequest
 	4,  // 5: souk.auth.v1.AuthService.Logout:input_type -> souk.auth.v1.LogoutRequest
 	6,  // 6: souk.auth.v1.AuthService.CreateGuest:input_type -> souk.auth.v1.CreateGuestRequest
 	8,  // 7: souk.auth.v1.AuthService.Authenticate:input_type -> souk.auth.v1.AuthenticateRequest
-	10, // 8: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
-	1,  // 9: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
-	3,  // 10: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
-	5,  // 11: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
-	7,  // 12: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
-	9,  // 13: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
-	11, // 14: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
-	9,  // [9:15] is the sub-list for method output_type
-	3,  // [3:9] is the sub-list for method input_type
+	12, // 8: souk.auth.v1.AuthService.SetSuspension:input_type -> souk.auth.v1.SetSuspensionRequest
+	10, // 9: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
+	1,  // 10: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
+	3,  // 11: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
+	5,  // 12: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
+	7,  // 13: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
+	9,  // 14: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
+	13, // 15: souk.auth.v1.AuthService.SetSuspension:output_type -> souk.auth.v1.SetSuspensionResponse
+	11, // 16: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
+	10, // [10:17] is the sub-list for method output_type
+	3,  // [3:10] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -903,7 +1010,7 @@ func file_souk_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_auth_v1_auth_proto_rawDesc), len(file_souk_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

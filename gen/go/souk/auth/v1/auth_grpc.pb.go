@@ -26,6 +26,7 @@ const (
 	AuthService_Logout_FullMethodName        = "/souk.auth.v1.AuthService/Logout"
 	AuthService_CreateGuest_FullMethodName   = "/souk.auth.v1.AuthService/CreateGuest"
 	AuthService_Authenticate_FullMethodName  = "/souk.auth.v1.AuthService/Authenticate"
+	AuthService_SetSuspension_FullMethodName = "/souk.auth.v1.AuthService/SetSuspension"
 	AuthService_MergeGuest_FullMethodName    = "/souk.auth.v1.AuthService/MergeGuest"
 )
 
@@ -46,6 +47,9 @@ type AuthServiceClient interface {
 	CreateGuest(ctx context.Context, in *CreateGuestRequest, opts ...grpc.CallOption) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
+	// SetSuspension says whether a user is suspended. A suspended user's sessions end, and neither an access token nor a sign-in is
+	// accepted.
+	SetSuspension(ctx context.Context, in *SetSuspensionRequest, opts ...grpc.CallOption) (*SetSuspensionResponse, error)
 	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(ctx context.Context, in *MergeGuestRequest, opts ...grpc.CallOption) (*MergeGuestResponse, error)
 }
@@ -108,6 +112,16 @@ func (c *authServiceClient) Authenticate(ctx context.Context, in *AuthenticateRe
 	return out, nil
 }
 
+func (c *authServiceClient) SetSuspension(ctx context.Context, in *SetSuspensionRequest, opts ...grpc.CallOption) (*SetSuspensionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSuspensionResponse)
+	err := c.cc.Invoke(ctx, AuthService_SetSuspension_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) MergeGuest(ctx context.Context, in *MergeGuestRequest, opts ...grpc.CallOption) (*MergeGuestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MergeGuestResponse)
@@ -135,6 +149,9 @@ type AuthServiceServer interface {
 	CreateGuest(context.Context, *CreateGuestRequest) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
+	// SetSuspension says whether a user is suspended. A suspended user's sessions end, and neither an access token nor a sign-in is
+	// accepted.
+	SetSuspension(context.Context, *SetSuspensionRequest) (*SetSuspensionResponse, error)
 	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(context.Context, *MergeGuestRequest) (*MergeGuestResponse, error)
 	mustEmbedUnimplementedAuthServiceServer()
@@ -161,6 +178,9 @@ func (UnimplementedAuthServiceServer) CreateGuest(context.Context, *CreateGuestR
 }
 func (UnimplementedAuthServiceServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
+}
+func (UnimplementedAuthServiceServer) SetSuspension(context.Context, *SetSuspensionRequest) (*SetSuspensionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSuspension not implemented")
 }
 func (UnimplementedAuthServiceServer) MergeGuest(context.Context, *MergeGuestRequest) (*MergeGuestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MergeGuest not implemented")
@@ -276,6 +296,24 @@ func _AuthService_Authenticate_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_SetSuspension_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSuspensionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).SetSuspension(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_SetSuspension_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).SetSuspension(ctx, req.(*SetSuspensionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_MergeGuest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MergeGuestRequest)
 	if err := dec(in); err != nil {
@@ -320,6 +358,10 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Authenticate",
 			Handler:    _AuthService_Authenticate_Handler,
+		},
+		{
+			MethodName: "SetSuspension",
+			Handler:    _AuthService_SetSuspension_Handler,
 		},
 		{
 			MethodName: "MergeGuest",

@@ -262,3 +262,26 @@ func (x *MergeGuestResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetSuspensionRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetSuspensionRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"suspended":`...)
+	b = jsonpb.AppendBool(b, x.Suspended)
+	b = append(b, `,"revision":`...)
+	b = jsonpb.AppendInt64(b, x.Revision)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetSuspensionResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}

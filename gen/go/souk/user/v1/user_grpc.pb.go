@@ -25,6 +25,8 @@ const (
 	UserService_UpdateMe_FullMethodName       = "/souk.user.v1.UserService/UpdateMe"
 	UserService_GetUser_FullMethodName        = "/souk.user.v1.UserService/GetUser"
 	UserService_SearchUsers_FullMethodName    = "/souk.user.v1.UserService/SearchUsers"
+	UserService_SuspendUser_FullMethodName    = "/souk.user.v1.UserService/SuspendUser"
+	UserService_ReinstateUser_FullMethodName  = "/souk.user.v1.UserService/ReinstateUser"
 	UserService_EnsureUser_FullMethodName     = "/souk.user.v1.UserService/EnsureUser"
 	UserService_RecordSignIn_FullMethodName   = "/souk.user.v1.UserService/RecordSignIn"
 	UserService_GetFormerEmail_FullMethodName = "/souk.user.v1.UserService/GetFormerEmail"
@@ -45,6 +47,12 @@ type UserServiceClient interface {
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
 	// SearchUsers finds users by the beginning of their e-mail address or name.
 	SearchUsers(ctx context.Context, in *SearchUsersRequest, opts ...grpc.CallOption) (*SearchUsersResponse, error)
+	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
+	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error)
+	// ReinstateUser lets a suspended user sign in again.
+	ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -105,6 +113,26 @@ func (c *userServiceClient) SearchUsers(ctx context.Context, in *SearchUsersRequ
 	return out, nil
 }
 
+func (c *userServiceClient) SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SuspendUserResponse)
+	err := c.cc.Invoke(ctx, UserService_SuspendUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReinstateUserResponse)
+	err := c.cc.Invoke(ctx, UserService_ReinstateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EnsureUserResponse)
@@ -159,6 +187,12 @@ type UserServiceServer interface {
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
 	// SearchUsers finds users by the beginning of their e-mail address or name.
 	SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error)
+	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
+	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error)
+	// ReinstateUser lets a suspended user sign in again.
+	ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -190,6 +224,12 @@ func (UnimplementedUserServiceServer) GetUser(context.Context, *GetUserRequest) 
 }
 func (UnimplementedUserServiceServer) SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SearchUsers not implemented")
+}
+func (UnimplementedUserServiceServer) SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SuspendUser not implemented")
+}
+func (UnimplementedUserServiceServer) ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReinstateUser not implemented")
 }
 func (UnimplementedUserServiceServer) EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EnsureUser not implemented")
@@ -296,6 +336,42 @@ func _UserService_SearchUsers_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_SuspendUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SuspendUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).SuspendUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_SuspendUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).SuspendUser(ctx, req.(*SuspendUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ReinstateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReinstateUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).ReinstateUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_ReinstateUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).ReinstateUser(ctx, req.(*ReinstateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_EnsureUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EnsureUserRequest)
 	if err := dec(in); err != nil {
@@ -390,6 +466,14 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SearchUsers",
 			Handler:    _UserService_SearchUsers_Handler,
+		},
+		{
+			MethodName: "SuspendUser",
+			Handler:    _UserService_SuspendUser_Handler,
+		},
+		{
+			MethodName: "ReinstateUser",
+			Handler:    _UserService_ReinstateUser_Handler,
 		},
 		{
 			MethodName: "EnsureUser",
