@@ -50,6 +50,9 @@ type SessionConfig struct {
 	// 12 h; 0 is refused. A session keeps the roles of its sign-in, so this is how long a former operator may keep
 	// the role.
 	Operator time.Duration `yaml:"operator"`
+	// MaxPerUser is the largest number of sessions of a user; a further one ends the first to end. Default 100; from 1 to
+	// 1000.
+	MaxPerUser int `yaml:"max_per_user"`
 }
 
 const minKey = 32
@@ -59,7 +62,12 @@ func Default() Config {
 	return Config{
 		RolesClaim: "roles",
 		Scopes:     []string{"openid", "profile", "email"},
-		Session:    SessionConfig{Absolute: 30 * 24 * time.Hour, Idle: 7 * 24 * time.Hour, Operator: 12 * time.Hour},
+		Session: SessionConfig{
+			Absolute:   30 * 24 * time.Hour,
+			Idle:       7 * 24 * time.Hour,
+			Operator:   12 * time.Hour,
+			MaxPerUser: 100,
+		},
 	}
 }
 
@@ -80,6 +88,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Session.Absolute <= 0 || c.Session.Operator <= 0 {
 		problems = append(problems, errors.New("session.absolute, session.operator: must be more than zero"))
+	}
+	if c.Session.MaxPerUser < 1 || c.Session.MaxPerUser > 1000 {
+		problems = append(problems, errors.New("session.max_per_user: must be from 1 to 1000"))
 	}
 	if c.Session.Idle < 2*domain.TouchEvery {
 		problems = append(problems, fmt.Errorf("session.idle: must be at least %s", 2*domain.TouchEvery))

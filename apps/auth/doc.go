@@ -15,8 +15,9 @@
 //
 // # Contract
 //
-// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only, SetSuspension for
-// user, CreateGuest for everybody, MergeGuest for signed-in users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
+// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only, SetSuspension and
+// EndSessions for user, CreateGuest for everybody, MergeGuest, ListSessions, EndSession and EndOtherSessions for signed-in
+// users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
 // order.AdoptOrders. No events.
 //
 // # Sign-in
@@ -44,7 +45,10 @@
 // sessions.
 //
 //	auth:session:{digest}  the session; expires with it
-//	auth:user:{id}         sorted set of the user's digests by their absolute end; at most 100
+//	auth:user:{id}         sorted set of the user's digests by their absolute end; bounded by session.max_per_user
+//
+// A user sees the sessions by public IDs (ses_…), which are derived from the digests and open nothing, with what the
+// browser said of itself, in words, and its address at the sign-in.
 //
 // # Suspended users
 //

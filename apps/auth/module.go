@@ -49,7 +49,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := repository.New(redis, p.Clock(), cfg.lifetimes())
+	sessions := repository.New(redis, p.Clock(), cfg.lifetimes(), cfg.Session.MaxPerUser)
 	svc := service.New(service.Deps{
 		Provider: provider.New(provider.Options{
 			Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Audience: cfg.audience(),

@@ -13,8 +13,8 @@
 //
 // # Contract
 //
-// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser, SearchUsers, SuspendUser and ReinstateUser for
-// operators, BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
+// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser, SearchUsers, SuspendUser, ReinstateUser and
+// RevokeSessions for operators, BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
 // subject identify a user. Two identities with one e-mail address are two users, because an address proves nothing.
 //
 // # Who decides a field

@@ -30,10 +30,11 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, p.Clock()))
+	auth := authv1.NewAuthServiceClient(conn)
+	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, auth, p.Clock()))
 	suspensions, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "suspensions", Subjects: user.SuspensionSubjects,
-		Handler:    user.NewSuspensions(store, authv1.NewAuthServiceClient(conn)).On,
+		Handler:    user.NewSuspensions(store, auth).On,
 		MaxDeliver: user.SuspensionRetries, Backoff: user.SuspensionBackoff(),
 		Batch: 1, // the event's transaction waits for auth
 	})

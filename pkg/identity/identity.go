@@ -41,6 +41,8 @@ type Actor struct {
 	Permissions []string
 	// ShopID is the shop of an API key.
 	ShopID string
+	// SessionID is "ses_…" of a user who calls with a session; it is not secret.
+	SessionID string
 }
 
 // Anonymous returns an actor without an identity.

@@ -32,9 +32,10 @@ type claims struct {
 	Subject string   `json:"sub,omitempty"`
 	Kind    Kind     `json:"kind"`
 	Roles   []string `json:"roles,omitempty"`
-	// Permissions and ShopID are those of the Actor.
+	// Permissions, ShopID and SessionID are those of the Actor.
 	Permissions []string `json:"perms,omitempty"`
 	ShopID      string   `json:"shop,omitempty"`
+	SessionID   string   `json:"sid,omitempty"`
 	Audience    string   `json:"aud"`
 	Method      string   `json:"mth"`
 	IssuedAt    int64    `json:"iat"`
@@ -98,6 +99,9 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	if len(a.Permissions) > 0 || a.ShopID != "" { // \x01, so that no role is taken for a permission
 		key += "\x01" + a.ShopID + "\x00" + strings.Join(a.Permissions, "\x00")
 	}
+	if a.SessionID != "" {
+		key += "\x02" + a.SessionID
+	}
 	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) &&
 		!t.expires.After(now.Add(s.ttl)) { // otherwise the clock was set back
 		return t.token, t.expires, nil
@@ -108,7 +112,8 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	expires = now.Add(s.ttl).Truncate(time.Second)
 	c := claims{
 		Issuer: s.issuer, Subject: a.ID, Kind: a.Kind, Roles: a.Roles, Permissions: a.Permissions, ShopID: a.ShopID,
-		Audience: audience, Method: method, IssuedAt: now.Unix(), Expires: expires.Unix(),
+		SessionID: a.SessionID,
+		Audience:  audience, Method: method, IssuedAt: now.Unix(), Expires: expires.Unix(),
 	}
 	payload, err := json.Marshal(c)
 	if err != nil {
@@ -233,7 +238,7 @@ func (v *Verifier) VerifyAssertion(a *Assertion, method string) (Actor, error) {
 	}
 	c := claims{
 		Issuer: s.issuer, Subject: a.actor.ID, Kind: a.actor.Kind, Roles: a.actor.Roles,
-		Permissions: a.actor.Permissions, ShopID: a.actor.ShopID,
+		Permissions: a.actor.Permissions, ShopID: a.actor.ShopID, SessionID: a.actor.SessionID,
 		Audience: audience, IssuedAt: a.issued.Unix(), Expires: a.issued.Add(assertionTTL).Unix(),
 	}
 	if err := check(c, v.clock.Now()); err != nil {
@@ -253,6 +258,7 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 		Roles:       slices.Clip(c.Roles),
 		Permissions: slices.Clip(c.Permissions),
 		ShopID:      c.ShopID,
+		SessionID:   c.SessionID,
 	}
 	expires := time.Unix(c.Expires, 0)
 	v.cache.put(digest, verified{actor: actor, method: c.Method, expires: expires},
@@ -306,7 +312,7 @@ func (v *Verifier) parse(token string) (claims, error) {
 // mayAssert reports whether the issuer of the claims may assert their subject.
 func mayAssert(c claims) bool {
 	grants := len(c.Roles) > 0 || len(c.Permissions) > 0
-	if (c.ShopID != "") != (c.Kind == KindKey) {
+	if (c.ShopID != "") != (c.Kind == KindKey) || c.SessionID != "" && c.Kind != KindUser {
 		return false
 	}
 	switch c.Kind {

@@ -106,7 +106,7 @@ func TestSignInsAndSuspensionLeaveNoSession(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
-	sessions := repository.New(redistest.Client(t), c, lifetimes)
+	sessions := repository.New(redistest.Client(t), c, lifetimes, 100)
 	for range 20 {
 		user := "usr_" + credential.Random(8)
 		var created sync.Map

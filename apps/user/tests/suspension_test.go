@@ -22,6 +22,16 @@ type authService struct {
 	// failures is how many calls fail, and calls are those that did not.
 	failures int
 	calls    []*authv1.SetSuspensionRequest
+	ended    []string // users whose sessions were ended
+}
+
+func (a *authService) EndSessions(
+	_ context.Context, in *authv1.EndSessionsRequest,
+) (*authv1.EndSessionsResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = append(a.ended, in.GetUserId())
+	return &authv1.EndSessionsResponse{Ended: 3}, nil
 }
 
 func (a *authService) SetSuspension(
@@ -117,4 +127,19 @@ func TestNobodySuspendsHimselfOrSomebodyAbove(t *testing.T) {
 	requireCode(t, errs.Forbidden, suspend(h.as(ada, "admin"), ada))
 	require.NoError(t, suspend(h.as(ada, "admin"), alan))
 	require.NoError(t, suspend(h.as(ada, "admin"), olga))
+}
+
+func TestOperatorEndsSessions(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	ann := h.ensure("ann", "ann@example.com", "Ann").GetUser().GetId()
+	olga := h.as("usr_olga", "operator")
+	res, err := h.users.RevokeSessions(olga, &userv1.RevokeSessionsRequest{Id: ann})
+	require.NoError(t, err)
+	require.Equal(t, int32(3), res.GetEnded())
+	require.Equal(t, []string{ann}, h.authService.ended)
+	_, err = h.users.RevokeSessions(olga, &userv1.RevokeSessionsRequest{Id: "usr_unknown"})
+	requireCode(t, errs.NotFound, err)
+	_, err = h.users.RevokeSessions(h.as("usr_sam", "support"), &userv1.RevokeSessionsRequest{Id: ann})
+	requireCode(t, errs.Forbidden, err)
 }

@@ -64,6 +64,8 @@ type Actor struct {
 	Key   *Key
 	ID    string
 	Roles []string
+	// SessionID is "ses_…" if the credential is a session.
+	SessionID string
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
 }

@@ -41,8 +41,10 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
-	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken(),
-		in.GetDevice())
+	res, err := r.service.CompleteLogin(ctx, service.Returned{
+		Code: in.GetCode(), State: in.GetState(), Cookie: in.GetLoginCookie(), Device: in.GetDevice(),
+		GuestToken: in.GetGuestToken(), UserAgent: in.GetUserAgent(), Address: in.GetAddress(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,9 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	if err != nil {
 		return nil, err
 	}
-	res := &authv1.AuthenticateResponse{Kind: string(identity.KindUser), SubjectId: actor.ID, Roles: actor.Roles}
+	res := &authv1.AuthenticateResponse{
+		Kind: string(identity.KindUser), SubjectId: actor.ID, Roles: actor.Roles, SessionId: actor.SessionID,
+	}
 	if actor.Guest {
 		res.Kind = string(identity.KindGuest)
 	}

@@ -21,8 +21,6 @@ const (
 	sessionPrefix = "auth:session:" // + digest → session
 	userPrefix    = "auth:user:"    // + user ID → sorted set of digests by absolute end
 
-	// maxSessions is the largest number of sessions of one user; a further one replaces the first to end.
-	maxSessions = 100
 	// cachedFor is how long a session is cached in the client; Redis invalidates it at once when it changes.
 	cachedFor = time.Minute
 )
@@ -41,14 +39,16 @@ type Sessions struct {
 	client    rueidis.Client
 	clock     clock.Clock
 	lifetimes domain.Lifetimes
+	most      int
 	list      *rueidis.Lua
 	suspend   *rueidis.Lua
 }
 
-// New returns the sessions stored in Redis.
-func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
+// New returns the sessions stored in Redis. most is the largest number of sessions of one user: a further one replaces
+// the first to end.
+func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes, most int) *Sessions {
 	return &Sessions{
-		client: client, clock: c, lifetimes: l,
+		client: client, clock: c, lifetimes: l, most: most,
 		list: rueidis.NewLuaScript(listScript), suspend: rueidis.NewLuaScript(suspendScript),
 	}
 }
@@ -60,6 +60,8 @@ type record struct {
 	Created int64    `json:"c"`
 	Expires int64    `json:"x"`
 	Seen    int64    `json:"s"`
+	Browser string   `json:"b,omitempty"`
+	Address string   `json:"a,omitempty"`
 }
 
 // Create stores a new session. If the user has too many, the first to end are deleted. After an error the session may
@@ -78,7 +80,7 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 	now := r.clock.Now()
 	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID, suspensionKey(s.UserID)}, []string{
 		digest, millis(s.Expires), millis(now), strconv.FormatInt(s.Expires.Sub(now).Milliseconds(), 10),
-		strconv.Itoa(maxSessions),
+		strconv.Itoa(r.most),
 	}).AsStrSlice()
 	if rueidis.IsRedisNil(err) {
 		return errors.Join(domain.Suspended(), r.delete(ctx, s.UserID, []string{digest}))
@@ -97,6 +99,10 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 	if err != nil {
 		return domain.Session{}, redisx.Err(err)
 	}
+	return decode(b)
+}
+
+func decode(b []byte) (domain.Session, error) {
 	var rec record
 	if err := json.Unmarshal(b, &rec); err != nil {
 		return domain.Session{}, fmt.Errorf("a session in Redis cannot be read: %w", err)
@@ -107,7 +113,43 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 		Created: time.UnixMilli(rec.Created).UTC(),
 		Expires: time.UnixMilli(rec.Expires).UTC(),
 		Seen:    time.UnixMilli(rec.Seen).UTC(),
+		Browser: rec.Browser,
+		Address: rec.Address,
 	}, nil
+}
+
+// List returns the sessions of a user by their digests. Some may have ended by their times.
+//
+// Errors: unavailable.
+func (r *Sessions) List(ctx context.Context, userID string) (map[string]domain.Session, error) {
+	digests, err := r.digests(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	cmds := make(rueidis.Commands, 0, len(digests))
+	for _, d := range digests {
+		cmds = append(cmds, r.client.B().Get().Key(sessionPrefix+d).Build())
+	}
+	out := make(map[string]domain.Session, len(digests))
+	for i, res := range r.client.DoMulti(ctx, cmds...) {
+		b, err := res.AsBytes()
+		if rueidis.IsRedisNil(err) {
+			continue // it was not used for too long
+		}
+		if err != nil {
+			return nil, redisx.Err(err)
+		}
+		if out[digests[i]], err = decode(b); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (r *Sessions) digests(ctx context.Context, userID string) ([]string, error) {
+	all := r.client.B().Zrange().Key(userPrefix + userID).Min("0").Max("-1").Build()
+	digests, err := r.client.Do(ctx, all).AsStrSlice()
+	return digests, redisx.Err(err)
 }
 
 // Touch writes a session's last use, unless the session is gone.
@@ -127,21 +169,20 @@ func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) e
 	return redisx.Err(r.client.Do(ctx, r.awaiting(key)).Error())
 }
 
-// Delete ends a session.
+// Delete ends sessions of a user.
 //
 // Errors: unavailable.
-func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
-	return r.delete(ctx, userID, []string{digest})
+func (r *Sessions) Delete(ctx context.Context, userID string, digests ...string) error {
+	return r.delete(ctx, userID, digests)
 }
 
 // DeleteAll ends all sessions of a user.
 //
 // Errors: unavailable.
 func (r *Sessions) DeleteAll(ctx context.Context, userID string) error {
-	all := r.client.B().Zrange().Key(userPrefix + userID).Min("0").Max("-1").Build()
-	digests, err := r.client.Do(ctx, all).AsStrSlice()
+	digests, err := r.digests(ctx, userID)
 	if err != nil {
-		return redisx.Err(err)
+		return err
 	}
 	return r.delete(ctx, userID, digests)
 }
@@ -180,6 +221,8 @@ func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {
 		Created: s.Created.UnixMilli(),
 		Expires: s.Expires.UnixMilli(),
 		Seen:    s.Seen.UnixMilli(),
+		Browser: s.Browser,
+		Address: s.Address,
 	})
 	if err != nil {
 		return "", "", fmt.Errorf("encode a session: %w", err)

@@ -106,7 +106,9 @@ func (s *Service) Session(ctx context.Context, sessionID string) (domain.Actor, 
 			s.Logger.Warn("a session's use was not recorded", zap.Error(err))
 		}
 	}
-	return domain.Actor{ID: session.UserID, Roles: session.Roles}, nil
+	return domain.Actor{
+		ID: session.UserID, Roles: session.Roles, SessionID: credential.PublicSessionID(digest),
+	}, nil
 }
 
 func (s *Service) session(ctx context.Context, sessionID string) (digest string, session domain.Session, err error) {

@@ -77,22 +77,31 @@ type SignedIn struct {
 	Device    string // see [Begun]
 }
 
+// Returned is what a browser brings back from the provider.
+type Returned struct {
+	Code, State string
+	// Cookie and Device are those of [Begun].
+	Cookie, Device string
+	// GuestToken is the token of a guest who becomes the user; "": none.
+	GuestToken string
+	// UserAgent is what the browser says of itself, and Address where it is; "": unknown.
+	UserAgent, Address string
+}
+
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
 // Errors: unauthenticated, account_suspended, and those of provider, user service and Redis.
-func (s *Service) CompleteLogin(
-	ctx context.Context, code, state, cookie, guestToken, device string,
-) (SignedIn, error) {
-	l, err := s.Sealer.Open(cookie)
+func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, error) {
+	l, err := s.Sealer.Open(r.Cookie)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if subtle.ConstantTimeCompare([]byte(state), []byte(l.State)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(r.State), []byte(l.State)) != 1 {
 		return SignedIn{}, errs.New(errs.Unauthenticated,
 			"this sign-in was not begun in this browser: begin again at /auth/login")
 	}
-	person, err := s.Provider.Exchange(ctx, l, code)
+	person, err := s.Provider.Exchange(ctx, l, r.Code)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -100,7 +109,7 @@ func (s *Service) CompleteLogin(
 	if err != nil {
 		return SignedIn{}, err
 	}
-	device, seen, err := known(device)
+	device, seen, err := known(r.Device)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -112,6 +121,7 @@ func (s *Service) CompleteLogin(
 		return SignedIn{}, err
 	}
 	session := domain.NewSession(userID, person.Roles, s.Clock.Now(), s.Lifetimes)
+	session.Browser, session.Address = domain.Browser(r.UserAgent), r.Address
 	sessionID := credential.NewSessionID()
 	digest, err := credential.SessionDigest(sessionID)
 	if err != nil {
@@ -120,7 +130,7 @@ func (s *Service) CompleteLogin(
 	if err := s.Sessions.Create(ctx, digest, session); err != nil {
 		return SignedIn{}, err
 	}
-	s.mergeAtLogin(ctx, guestToken, userID)
+	s.mergeAtLogin(ctx, r.GuestToken, userID)
 	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo, Device: device}, nil
 }
 
@@ -168,7 +178,7 @@ func (s *Service) Logout(
 	case everywhere:
 		err = s.Sessions.DeleteAll(ctx, session.UserID)
 	default:
-		err = s.Sessions.Delete(ctx, digest, session.UserID)
+		err = s.Sessions.Delete(ctx, session.UserID, digest)
 	}
 	if err != nil {
 		return "", err

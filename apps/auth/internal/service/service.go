@@ -32,7 +32,8 @@ type Sessions interface {
 	Create(ctx context.Context, digest string, s domain.Session) error
 	Get(ctx context.Context, digest string) (domain.Session, error)
 	Touch(ctx context.Context, digest string, s domain.Session) error
-	Delete(ctx context.Context, digest, userID string) error
+	List(ctx context.Context, userID string) (map[string]domain.Session, error)
+	Delete(ctx context.Context, userID string, digests ...string) error
 	DeleteAll(ctx context.Context, userID string) error
 	SetSuspension(ctx context.Context, userID string, suspended bool, revision int64) error
 	Suspended(ctx context.Context, userID string) (bool, error)

@@ -152,7 +152,9 @@ func authenticate(
 	if err != nil {
 		return credential{}, time.Time{}, err
 	}
-	c := credential{actor: identity.Actor{ID: res.GetSubjectId(), Roles: res.GetRoles()}}
+	c := credential{actor: identity.Actor{
+		ID: res.GetSubjectId(), Roles: res.GetRoles(), SessionID: res.GetSessionId(),
+	}}
 	switch res.GetKind() {
 	case string(identity.KindUser):
 		c.actor.Kind = identity.KindUser

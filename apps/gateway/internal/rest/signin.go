@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type signIn struct {
 	guest     string // name of the cookie that may hold a guest token
 	device    string // name of the cookie by which a browser is recognized at its next sign-in
 	secure    bool
+	trusted   []netip.Prefix // proxies, whose X-Forwarded-For is trusted
 	logger    *zap.Logger
 }
 
@@ -134,7 +136,10 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 		)
 		return
 	}
-	req := &authv1.CompleteLoginRequest{Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value}
+	req := &authv1.CompleteLoginRequest{
+		Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value,
+		UserAgent: strings.ToValidUTF8(r.UserAgent(), ""), Address: middleware.ClientAddress(r, s.trusted),
+	}
 	if g, err := r.Cookie(s.guest); err == nil {
 		req.GuestToken = g.Value
 	}

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	authv1 "souk/gen/go/souk/auth/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -17,11 +18,14 @@ import (
 type RPC struct {
 	userv1.UnimplementedUserServiceServer
 	store *Store
+	auth  Auth
 	clock clock.Clock
 }
 
 // NewRPC returns the server of a store.
-func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
+func NewRPC(store *Store, auth Auth, c clock.Clock) *RPC {
+	return &RPC{store: store, auth: auth, clock: c}
+}
 
 // GetMe returns the caller's user.
 //
@@ -93,6 +97,22 @@ func (r *RPC) ReinstateUser(
 		return nil, err
 	}
 	return &userv1.ReinstateUserResponse{User: u.toProto()}, nil
+}
+
+// RevokeSessions ends the sessions of a user.
+//
+// Errors: not_found, unavailable, timeout.
+func (r *RPC) RevokeSessions(
+	ctx context.Context, in *userv1.RevokeSessionsRequest,
+) (*userv1.RevokeSessionsResponse, error) {
+	if _, err := r.store.Get(ctx, in.GetId()); err != nil {
+		return nil, err
+	}
+	res, err := r.auth.EndSessions(ctx, &authv1.EndSessionsRequest{UserId: in.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.RevokeSessionsResponse{Ended: res.GetEnded()}, nil
 }
 
 // EnsureUser returns the user of an identity, and creates a missing one.

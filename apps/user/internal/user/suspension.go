@@ -24,6 +24,9 @@ func SuspensionBackoff() []time.Duration {
 
 // Auth is the part of the auth service that the user service calls.
 type Auth interface {
+	EndSessions(
+		ctx context.Context, in *authv1.EndSessionsRequest, opts ...grpc.CallOption,
+	) (*authv1.EndSessionsResponse, error)
 	SetSuspension(
 		ctx context.Context, in *authv1.SetSuspensionRequest, opts ...grpc.CallOption,
 	) (*authv1.SetSuspensionResponse, error)

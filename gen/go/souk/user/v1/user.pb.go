@@ -837,6 +837,95 @@ func (x *ReinstateUserResponse) GetUser() *User {
 	return nil
 }
 
+type RevokeSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionsRequest) Reset() {
+	*x = RevokeSessionsRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionsRequest) ProtoMessage() {}
+
+func (x *RevokeSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionsRequest.ProtoReflect.Descriptor instead.
+func (*RevokeSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RevokeSessionsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions have ended.
+	Ended         int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionsResponse) Reset() {
+	*x = RevokeSessionsResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionsResponse) ProtoMessage() {}
+
+func (x *RevokeSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionsResponse.ProtoReflect.Descriptor instead.
+func (*RevokeSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RevokeSessionsResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 type EnsureUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Issuer and subject of the sign-in identity, as in its ID token.
@@ -856,7 +945,7 @@ type EnsureUserRequest struct {
 
 func (x *EnsureUserRequest) Reset() {
 	*x = EnsureUserRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +957,7 @@ func (x *EnsureUserRequest) String() string {
 func (*EnsureUserRequest) ProtoMessage() {}
 
 func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +970,7 @@ func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserRequest.ProtoReflect.Descriptor instead.
 func (*EnsureUserRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *EnsureUserRequest) GetIssuer() string {
@@ -943,7 +1032,7 @@ type EnsureUserResponse struct {
 
 func (x *EnsureUserResponse) Reset() {
 	*x = EnsureUserResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1044,7 @@ func (x *EnsureUserResponse) String() string {
 func (*EnsureUserResponse) ProtoMessage() {}
 
 func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1057,7 @@ func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserResponse.ProtoReflect.Descriptor instead.
 func (*EnsureUserResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *EnsureUserResponse) GetUser() *User {
@@ -994,7 +1083,7 @@ type BatchGetUsersRequest struct {
 
 func (x *BatchGetUsersRequest) Reset() {
 	*x = BatchGetUsersRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1095,7 @@ func (x *BatchGetUsersRequest) String() string {
 func (*BatchGetUsersRequest) ProtoMessage() {}
 
 func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1108,7 @@ func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BatchGetUsersRequest) GetIds() []string {
@@ -1038,7 +1127,7 @@ type BatchGetUsersResponse struct {
 
 func (x *BatchGetUsersResponse) Reset() {
 	*x = BatchGetUsersResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	mi := &file_souk_user_v1_user_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1139,7 @@ func (x *BatchGetUsersResponse) String() string {
 func (*BatchGetUsersResponse) ProtoMessage() {}
 
 func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	mi := &file_souk_user_v1_user_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1152,7 @@ func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{18}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BatchGetUsersResponse) GetUsers() []*User {
@@ -1084,7 +1173,7 @@ type RecordSignInRequest struct {
 
 func (x *RecordSignInRequest) Reset() {
 	*x = RecordSignInRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[19]
+	mi := &file_souk_user_v1_user_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1185,7 @@ func (x *RecordSignInRequest) String() string {
 func (*RecordSignInRequest) ProtoMessage() {}
 
 func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[19]
+	mi := &file_souk_user_v1_user_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1198,7 @@ func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInRequest.ProtoReflect.Descriptor instead.
 func (*RecordSignInRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{19}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RecordSignInRequest) GetUserId() string {
@@ -1136,7 +1225,7 @@ type RecordSignInResponse struct {
 
 func (x *RecordSignInResponse) Reset() {
 	*x = RecordSignInResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[20]
+	mi := &file_souk_user_v1_user_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1237,7 @@ func (x *RecordSignInResponse) String() string {
 func (*RecordSignInResponse) ProtoMessage() {}
 
 func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[20]
+	mi := &file_souk_user_v1_user_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1250,7 @@ func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInResponse.ProtoReflect.Descriptor instead.
 func (*RecordSignInResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{20}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RecordSignInResponse) GetNewDevice() bool {
@@ -1180,7 +1269,7 @@ type GetFormerEmailRequest struct {
 
 func (x *GetFormerEmailRequest) Reset() {
 	*x = GetFormerEmailRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[21]
+	mi := &file_souk_user_v1_user_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1281,7 @@ func (x *GetFormerEmailRequest) String() string {
 func (*GetFormerEmailRequest) ProtoMessage() {}
 
 func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[21]
+	mi := &file_souk_user_v1_user_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1294,7 @@ func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailRequest.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{21}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetFormerEmailRequest) GetUserId() string {
@@ -1226,7 +1315,7 @@ type GetFormerEmailResponse struct {
 
 func (x *GetFormerEmailResponse) Reset() {
 	*x = GetFormerEmailResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[22]
+	mi := &file_souk_user_v1_user_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1327,7 @@ func (x *GetFormerEmailResponse) String() string {
 func (*GetFormerEmailResponse) ProtoMessage() {}
 
 func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[22]
+	mi := &file_souk_user_v1_user_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1340,7 @@ func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailResponse.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{22}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetFormerEmailResponse) GetEmail() string {
@@ -1332,7 +1421,11 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x14ReinstateUserRequest\x12\x17\n" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"?\n" +
 	"\x15ReinstateUserResponse\x12&\n" +
-	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"\x93\x02\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"0\n" +
+	"\x15RevokeSessionsRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"5\n" +
+	"\x16RevokeSessionsResponse\x12\x1b\n" +
+	"\x05ended\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x012R\x05ended\"\x93\x02\n" +
 	"\x11EnsureUserRequest\x12\"\n" +
 	"\x06issuer\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01(\x80\bR\x06issuer\x12$\n" +
@@ -1361,8 +1454,7 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
 	"\x16GetFormerEmailResponse\x12\x1a\n" +
 	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\bR\bverified2\x8e\n" +
-	"\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xb7\v\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x81\x01\n" +
@@ -1373,7 +1465,8 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\x04user\"\x1f/v1/operator/users/{id}:suspend\x90\x02\x02\x12\xb1\x01\n" +
 	"\rReinstateUser\x12\".souk.user.v1.ReinstateUserRequest\x1a#.souk.user.v1.ReinstateUserResponse\"W\xca\xf3\x18\x10\b\x04\"\fuser.suspend\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\x04user\"!/v1/operator/users/{id}:reinstate\x90\x02\x02\x12`\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\x04user\"!/v1/operator/users/{id}:reinstate\x90\x02\x02\x12\xa6\x01\n" +
+	"\x0eRevokeSessions\x12#.souk.user.v1.RevokeSessionsRequest\x1a$.souk.user.v1.RevokeSessionsResponse\"I\xca\xf3\x18\x10\b\x04\"\fuser.suspend\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/operator/users/{id}/sessions:revoke\x90\x02\x02\x12`\n" +
 	"\n" +
 	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12f\n" +
 	"\fRecordSignIn\x12!.souk.user.v1.RecordSignInRequest\x1a\".souk.user.v1.RecordSignInResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12t\n" +
@@ -1392,7 +1485,7 @@ func file_souk_user_v1_user_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_user_proto_rawDescData
 }
 
-var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_souk_user_v1_user_proto_goTypes = []any{
 	(*User)(nil),                   // 0: souk.user.v1.User
 	(*Suspension)(nil),             // 1: souk.user.v1.Suspension
@@ -1409,22 +1502,24 @@ var file_souk_user_v1_user_proto_goTypes = []any{
 	(*SuspendUserResponse)(nil),    // 12: souk.user.v1.SuspendUserResponse
 	(*ReinstateUserRequest)(nil),   // 13: souk.user.v1.ReinstateUserRequest
 	(*ReinstateUserResponse)(nil),  // 14: souk.user.v1.ReinstateUserResponse
-	(*EnsureUserRequest)(nil),      // 15: souk.user.v1.EnsureUserRequest
-	(*EnsureUserResponse)(nil),     // 16: souk.user.v1.EnsureUserResponse
-	(*BatchGetUsersRequest)(nil),   // 17: souk.user.v1.BatchGetUsersRequest
-	(*BatchGetUsersResponse)(nil),  // 18: souk.user.v1.BatchGetUsersResponse
-	(*RecordSignInRequest)(nil),    // 19: souk.user.v1.RecordSignInRequest
-	(*RecordSignInResponse)(nil),   // 20: souk.user.v1.RecordSignInResponse
-	(*GetFormerEmailRequest)(nil),  // 21: souk.user.v1.GetFormerEmailRequest
-	(*GetFormerEmailResponse)(nil), // 22: souk.user.v1.GetFormerEmailResponse
-	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*RevokeSessionsRequest)(nil),  // 15: souk.user.v1.RevokeSessionsRequest
+	(*RevokeSessionsResponse)(nil), // 16: souk.user.v1.RevokeSessionsResponse
+	(*EnsureUserRequest)(nil),      // 17: souk.user.v1.EnsureUserRequest
+	(*EnsureUserResponse)(nil),     // 18: souk.user.v1.EnsureUserResponse
+	(*BatchGetUsersRequest)(nil),   // 19: souk.user.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),  // 20: souk.user.v1.BatchGetUsersResponse
+	(*RecordSignInRequest)(nil),    // 21: souk.user.v1.RecordSignInRequest
+	(*RecordSignInResponse)(nil),   // 22: souk.user.v1.RecordSignInResponse
+	(*GetFormerEmailRequest)(nil),  // 23: souk.user.v1.GetFormerEmailRequest
+	(*GetFormerEmailResponse)(nil), // 24: souk.user.v1.GetFormerEmailResponse
+	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
 }
 var file_souk_user_v1_user_proto_depIdxs = []int32{
 	2,  // 0: souk.user.v1.User.preferences:type_name -> souk.user.v1.Preferences
-	23, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	23, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	25, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	25, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
 	1,  // 3: souk.user.v1.User.suspension:type_name -> souk.user.v1.Suspension
-	23, // 4: souk.user.v1.Suspension.suspended_at:type_name -> google.protobuf.Timestamp
+	25, // 4: souk.user.v1.Suspension.suspended_at:type_name -> google.protobuf.Timestamp
 	0,  // 5: souk.user.v1.GetMeResponse.user:type_name -> souk.user.v1.User
 	2,  // 6: souk.user.v1.UpdateMeRequest.preferences:type_name -> souk.user.v1.Preferences
 	0,  // 7: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
@@ -1432,7 +1527,7 @@ var file_souk_user_v1_user_proto_depIdxs = []int32{
 	0,  // 9: souk.user.v1.SearchUsersResponse.users:type_name -> souk.user.v1.User
 	0,  // 10: souk.user.v1.SuspendUserResponse.user:type_name -> souk.user.v1.User
 	0,  // 11: souk.user.v1.ReinstateUserResponse.user:type_name -> souk.user.v1.User
-	23, // 12: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
+	25, // 12: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
 	0,  // 13: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
 	0,  // 14: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
 	3,  // 15: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
@@ -1441,22 +1536,24 @@ var file_souk_user_v1_user_proto_depIdxs = []int32{
 	9,  // 18: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
 	11, // 19: souk.user.v1.UserService.SuspendUser:input_type -> souk.user.v1.SuspendUserRequest
 	13, // 20: souk.user.v1.UserService.ReinstateUser:input_type -> souk.user.v1.ReinstateUserRequest
-	15, // 21: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
-	19, // 22: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
-	21, // 23: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
-	17, // 24: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
-	4,  // 25: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
-	6,  // 26: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
-	8,  // 27: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
-	10, // 28: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
-	12, // 29: souk.user.v1.UserService.SuspendUser:output_type -> souk.user.v1.SuspendUserResponse
-	14, // 30: souk.user.v1.UserService.ReinstateUser:output_type -> souk.user.v1.ReinstateUserResponse
-	16, // 31: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
-	20, // 32: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
-	22, // 33: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
-	18, // 34: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
-	25, // [25:35] is the sub-list for method output_type
-	15, // [15:25] is the sub-list for method input_type
+	15, // 21: souk.user.v1.UserService.RevokeSessions:input_type -> souk.user.v1.RevokeSessionsRequest
+	17, // 22: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
+	21, // 23: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
+	23, // 24: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
+	19, // 25: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
+	4,  // 26: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
+	6,  // 27: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
+	8,  // 28: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
+	10, // 29: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
+	12, // 30: souk.user.v1.UserService.SuspendUser:output_type -> souk.user.v1.SuspendUserResponse
+	14, // 31: souk.user.v1.UserService.ReinstateUser:output_type -> souk.user.v1.ReinstateUserResponse
+	16, // 32: souk.user.v1.UserService.RevokeSessions:output_type -> souk.user.v1.RevokeSessionsResponse
+	18, // 33: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
+	22, // 34: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
+	24, // 35: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
+	20, // 36: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
+	26, // [26:37] is the sub-list for method output_type
+	15, // [15:26] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
 	15, // [15:15] is the sub-list for extension extendee
 	0,  // [0:15] is the sub-list for field type_name
@@ -1475,7 +1572,7 @@ func file_souk_user_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_user_proto_rawDesc), len(file_souk_user_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

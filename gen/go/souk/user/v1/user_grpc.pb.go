@@ -27,6 +27,7 @@ const (
 	UserService_SearchUsers_FullMethodName    = "/souk.user.v1.UserService/SearchUsers"
 	UserService_SuspendUser_FullMethodName    = "/souk.user.v1.UserService/SuspendUser"
 	UserService_ReinstateUser_FullMethodName  = "/souk.user.v1.UserService/ReinstateUser"
+	UserService_RevokeSessions_FullMethodName = "/souk.user.v1.UserService/RevokeSessions"
 	UserService_EnsureUser_FullMethodName     = "/souk.user.v1.UserService/EnsureUser"
 	UserService_RecordSignIn_FullMethodName   = "/souk.user.v1.UserService/RecordSignIn"
 	UserService_GetFormerEmail_FullMethodName = "/souk.user.v1.UserService/GetFormerEmail"
@@ -53,6 +54,8 @@ type UserServiceClient interface {
 	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error)
 	// ReinstateUser lets a suspended user sign in again.
 	ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error)
+	// RevokeSessions signs a user out in all browsers. The user may sign in again.
+	RevokeSessions(ctx context.Context, in *RevokeSessionsRequest, opts ...grpc.CallOption) (*RevokeSessionsResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -133,6 +136,16 @@ func (c *userServiceClient) ReinstateUser(ctx context.Context, in *ReinstateUser
 	return out, nil
 }
 
+func (c *userServiceClient) RevokeSessions(ctx context.Context, in *RevokeSessionsRequest, opts ...grpc.CallOption) (*RevokeSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeSessionsResponse)
+	err := c.cc.Invoke(ctx, UserService_RevokeSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EnsureUserResponse)
@@ -193,6 +206,8 @@ type UserServiceServer interface {
 	SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error)
 	// ReinstateUser lets a suspended user sign in again.
 	ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error)
+	// RevokeSessions signs a user out in all browsers. The user may sign in again.
+	RevokeSessions(context.Context, *RevokeSessionsRequest) (*RevokeSessionsResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -230,6 +245,9 @@ func (UnimplementedUserServiceServer) SuspendUser(context.Context, *SuspendUserR
 }
 func (UnimplementedUserServiceServer) ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReinstateUser not implemented")
+}
+func (UnimplementedUserServiceServer) RevokeSessions(context.Context, *RevokeSessionsRequest) (*RevokeSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeSessions not implemented")
 }
 func (UnimplementedUserServiceServer) EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EnsureUser not implemented")
@@ -372,6 +390,24 @@ func _UserService_ReinstateUser_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_RevokeSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).RevokeSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_RevokeSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).RevokeSessions(ctx, req.(*RevokeSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_EnsureUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EnsureUserRequest)
 	if err := dec(in); err != nil {
@@ -474,6 +510,10 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReinstateUser",
 			Handler:    _UserService_ReinstateUser_Handler,
+		},
+		{
+			MethodName: "RevokeSessions",
+			Handler:    _UserService_RevokeSessions_Handler,
 		},
 		{
 			MethodName: "EnsureUser",

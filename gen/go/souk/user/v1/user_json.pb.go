@@ -327,6 +327,30 @@ func (x *ReinstateUserResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeSessionsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RevokeSessionsRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeSessionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RevokeSessionsResponse)
+	}
+	b = append(b, `{"ended":`...)
+	b = jsonpb.AppendInt32(b, x.Ended)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *EnsureUserRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(EnsureUserRequest)
