@@ -33,6 +33,9 @@ type Config struct {
 	Scopes []string `yaml:"scopes"`
 	// Session is how long browsers stay signed in.
 	Session SessionConfig `yaml:"session"`
+	// RecentSignIn is how long after a sign-in at the provider a user may do what needs a recent one, such as suspending
+	// users. Default 10 min; from 1 min to 24 h; 0: for ever.
+	RecentSignIn time.Duration `yaml:"recent_sign_in"`
 	// Key (base64, at least 32 random bytes) is the secret from which the keys of login cookies and guest
 	// tokens are derived. All processes of the service share it. Required. A change invalidates all guest
 	// tokens, and existing guests lose their carts.
@@ -60,8 +63,9 @@ const minKey = 32
 // Default returns the default configuration.
 func Default() Config {
 	return Config{
-		RolesClaim: "roles",
-		Scopes:     []string{"openid", "profile", "email"},
+		RolesClaim:   "roles",
+		Scopes:       []string{"openid", "profile", "email"},
+		RecentSignIn: 10 * time.Minute,
 		Session: SessionConfig{
 			Absolute:   30 * 24 * time.Hour,
 			Idle:       7 * 24 * time.Hour,
@@ -88,6 +92,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Session.Absolute <= 0 || c.Session.Operator <= 0 {
 		problems = append(problems, errors.New("session.absolute, session.operator: must be more than zero"))
+	}
+	if r := c.RecentSignIn; r != 0 && (r < time.Minute || r > 24*time.Hour) {
+		problems = append(problems, errors.New("recent_sign_in: must be from 1m to 24h, or 0 for no bound"))
 	}
 	if c.Session.MaxPerUser < 1 || c.Session.MaxPerUser > 1000 {
 		problems = append(problems, errors.New("session.max_per_user: must be from 1 to 1000"))

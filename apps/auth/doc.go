@@ -30,6 +30,13 @@
 // A browser keeps a random value for 400 days. At a sign-in, user.RecordSignIn remembers its digest, and publishes an
 // event if it is new: then the user gets a notice. Access tokens of the provider come from no browser that we know.
 //
+// # Recent sign-ins
+//
+// Methods with recent_sign_in in their contract need a sign-in at the provider of the last minutes. Authenticate says until
+// when a user's sign-in is such a one, by the claim auth_time of the ID token or access token; the gateway passes that on, and
+// each server checks it. BeginLogin passes max_age and prompt=login on, and CompleteLogin checks that the provider has heeded
+// them.
+//
 // # Sign-out
 //
 // The session of souk ends first, whatever the provider answers. Then the browser is sent to the provider's

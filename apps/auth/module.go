@@ -62,9 +62,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Carts:     cartv1.NewCartServiceClient(conn),
 		Shops:     shopv1.NewShopServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
-		Lifetimes: cfg.lifetimes(),
-		Clock:     p.Clock(),
-		Logger:    p.Logger(),
+		Lifetimes: cfg.lifetimes(), RecentSignIn: cfg.RecentSignIn,
+		Clock:  p.Clock(),
+		Logger: p.Logger(),
 	})
 	authv1.RegisterAuthServiceServer(p.Server(), handler.New(svc))
 	return &runnable{sessions: sessions}, nil

@@ -20,6 +20,7 @@ type Code string
 const (
 	Invalid             Code = "invalid_argument"      // 400: a field is wrong or missing
 	Unauthenticated     Code = "unauthenticated"       // 401
+	SignInAgain         Code = "sign_in_again"         // 401: the last sign-in is too long ago for this
 	PaymentDeclined     Code = "payment_declined"      // 402
 	Forbidden           Code = "forbidden"             // 403
 	RequestRefused      Code = "request_refused"       // 403: the firewall takes it for an attack

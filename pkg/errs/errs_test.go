@@ -23,6 +23,7 @@ var published = map[errs.Code]int{
 	errs.Unauthenticated:     http.StatusUnauthorized,
 	errs.PaymentDeclined:     http.StatusPaymentRequired,
 	errs.Forbidden:           http.StatusForbidden,
+	errs.SignInAgain:         http.StatusUnauthorized,
 	errs.AccountSuspended:    http.StatusForbidden,
 	errs.ApprovalRequired:    http.StatusForbidden,
 	errs.NotFound:            http.StatusNotFound,

@@ -24,6 +24,7 @@ type mapping struct {
 var mappings = map[Code]mapping{
 	Invalid:             {http.StatusBadRequest, codes.InvalidArgument},
 	Unauthenticated:     {http.StatusUnauthorized, codes.Unauthenticated},
+	SignInAgain:         {http.StatusUnauthorized, codes.Unauthenticated},
 	PaymentDeclined:     {http.StatusPaymentRequired, codes.FailedPrecondition},
 	Forbidden:           {http.StatusForbidden, codes.PermissionDenied},
 	RequestRefused:      {http.StatusForbidden, codes.PermissionDenied},

@@ -10,6 +10,7 @@ package identity
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Kind is the kind of an actor.
@@ -43,6 +44,8 @@ type Actor struct {
 	ShopID string
 	// SessionID is "ses_…" of a user who calls with a session; it is not secret.
 	SessionID string
+	// RecentUntil is until when a user's sign-in is a recent one; zero: it is none.
+	RecentUntil time.Time
 }
 
 // Anonymous returns an actor without an identity.

@@ -198,6 +198,7 @@ type auth struct {
 	mu       sync.Mutex
 	keys     map[string]*authv1.AuthenticateResponse
 	refused  error // of all users' tokens and sessions
+	longAgo  bool  // users have signed in long ago
 	begun    *authv1.BeginLoginRequest
 	complete *authv1.CompleteLoginRequest
 	out      *authv1.LogoutRequest
@@ -209,7 +210,7 @@ type auth struct {
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	a.mu.Lock()
-	key, refused := a.keys[r.GetBearer()], a.refused
+	key, refused, longAgo := a.keys[r.GetBearer()], a.refused, a.longAgo
 	a.mu.Unlock()
 	if key != nil {
 		return key, nil
@@ -224,11 +225,19 @@ func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*
 	if kind != "user" && kind != "guest" {
 		return nil, errs.New(errs.Unauthenticated, "sign in again")
 	}
-	return &authv1.AuthenticateResponse{
+	res := &authv1.AuthenticateResponse{
 		Kind:          kind,
 		SubjectId:     id,
 		ReusableUntil: timestamppb.New(time.Now().Add(time.Minute)),
-	}, nil
+	}
+	if kind == "user" {
+		res.RecentSeconds = 600
+		res.RecentUntil = timestamppb.New(time.Now().Add(time.Minute))
+		if longAgo {
+			res.RecentUntil = timestamppb.New(time.Now().Add(-time.Second))
+		}
+	}
+	return res, nil
 }
 
 func (a *auth) BeginLogin(_ context.Context, r *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {

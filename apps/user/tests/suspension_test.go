@@ -4,14 +4,14 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	authv1 "souk/gen/go/souk/auth/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
-	"souk/pkg/identity"
-	"souk/pkg/permission"
+	"souk/pkg/moduletest"
 	"souk/pkg/waittest"
 )
 
@@ -62,16 +62,11 @@ func (a *authService) called(t *testing.T, n int) *authv1.SetSuspensionRequest {
 	return last
 }
 
-func (h *harness) as(id string, roles ...string) context.Context {
-	var none permission.Sets
-	return h.As(identity.Actor{Kind: identity.KindUser, ID: id, Roles: roles, Permissions: none.Of(roles)})
-}
-
 func TestOperatorSuspendsAndReinstates(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	ann := h.ensure("ann", "ann@example.com", "Ann").GetUser().GetId()
-	olga := h.as("usr_olga", "operator")
+	olga := h.AsUser("usr_olga", "operator")
 	h.authService.failures = 2
 	suspend := &userv1.SuspendUserRequest{Id: ann, Reason: " sold counterfeits "}
 	res, err := h.users.SuspendUser(olga, suspend)
@@ -101,8 +96,12 @@ func TestOperatorSuspendsAndReinstates(t *testing.T) {
 	requireCode(t, errs.NotFound, err)
 	_, err = h.users.SuspendUser(olga, &userv1.SuspendUserRequest{Id: ann})
 	requireCode(t, errs.Invalid, err)
-	_, err = h.users.SuspendUser(h.as("usr_sam", "support"), suspend)
+	_, err = h.users.SuspendUser(h.AsUser("usr_sam", "support"), suspend)
 	requireCode(t, errs.Forbidden, err)
+	longAgo := moduletest.User("usr_olga", "operator")
+	longAgo.RecentUntil = time.Now().Add(-time.Second)
+	_, err = h.users.SuspendUser(h.As(longAgo), suspend)
+	requireCode(t, errs.SignInAgain, err)
 }
 
 func TestNobodySuspendsHimselfOrSomebodyAbove(t *testing.T) {
@@ -122,24 +121,24 @@ func TestNobodySuspendsHimselfOrSomebodyAbove(t *testing.T) {
 		_, err := h.users.SuspendUser(by, &userv1.SuspendUserRequest{Id: id, Reason: "x"})
 		return err
 	}
-	requireCode(t, errs.Forbidden, suspend(h.as(olga, "operator"), olga))
-	requireCode(t, errs.Forbidden, suspend(h.as(olga, "operator"), ada))
-	requireCode(t, errs.Forbidden, suspend(h.as(ada, "admin"), ada))
-	require.NoError(t, suspend(h.as(ada, "admin"), alan))
-	require.NoError(t, suspend(h.as(ada, "admin"), olga))
+	requireCode(t, errs.Forbidden, suspend(h.AsUser(olga, "operator"), olga))
+	requireCode(t, errs.Forbidden, suspend(h.AsUser(olga, "operator"), ada))
+	requireCode(t, errs.Forbidden, suspend(h.AsUser(ada, "admin"), ada))
+	require.NoError(t, suspend(h.AsUser(ada, "admin"), alan))
+	require.NoError(t, suspend(h.AsUser(ada, "admin"), olga))
 }
 
 func TestOperatorEndsSessions(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	ann := h.ensure("ann", "ann@example.com", "Ann").GetUser().GetId()
-	olga := h.as("usr_olga", "operator")
+	olga := h.AsUser("usr_olga", "operator")
 	res, err := h.users.RevokeSessions(olga, &userv1.RevokeSessionsRequest{Id: ann})
 	require.NoError(t, err)
 	require.Equal(t, int32(3), res.GetEnded())
 	require.Equal(t, []string{ann}, h.authService.ended)
 	_, err = h.users.RevokeSessions(olga, &userv1.RevokeSessionsRequest{Id: "usr_unknown"})
 	requireCode(t, errs.NotFound, err)
-	_, err = h.users.RevokeSessions(h.as("usr_sam", "support"), &userv1.RevokeSessionsRequest{Id: ann})
+	_, err = h.users.RevokeSessions(h.AsUser("usr_sam", "support"), &userv1.RevokeSessionsRequest{Id: ann})
 	requireCode(t, errs.Forbidden, err)
 }

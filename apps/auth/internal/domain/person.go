@@ -25,6 +25,8 @@ type Person struct {
 	Roles []string
 	// RolesKnown reports whether the provider said anything about roles.
 	RolesKnown bool
+	// AuthTime is when the person last entered credentials at the provider; zero: the provider did not say it.
+	AuthTime time.Time
 }
 
 // Complete fills the unset fields of p from o, which is about the same person.
@@ -66,6 +68,8 @@ type Actor struct {
 	Roles []string
 	// SessionID is "ses_…" if the credential is a session.
 	SessionID string
+	// RecentUntil is until when a user's sign-in is a recent one; zero: it is none.
+	RecentUntil time.Time
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
 }

@@ -3,6 +3,7 @@ package handler
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,7 +27,10 @@ func New(s *service.Service) *RPC { return &RPC{service: s} }
 //
 // Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
-	begun, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri(), in.GetDevice())
+	begun, err := r.service.BeginLogin(ctx, service.Requested{
+		ReturnTo: in.GetReturnTo(), RedirectURI: in.GetRedirectUri(), Device: in.GetDevice(), MaxAge: in.GetMaxAge(),
+		Again: in.GetAgain(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +41,7 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 
 // CompleteLogin opens a session.
 //
-// Errors: unauthenticated, account_suspended, unavailable, timeout.
+// Errors: unauthenticated, sign_in_again, account_suspended, unavailable, timeout.
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
@@ -105,6 +109,10 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 		res.Kind, res.ShopId, res.Permissions = string(identity.KindKey), k.ShopID, k.Permissions
 		res.AllowedAddresses, res.RatePerMinute = k.Addresses, int32(k.RatePerMinute) //nolint:gosec // by the contract
 	}
+	if !actor.RecentUntil.IsZero() {
+		res.RecentUntil = timestamppb.New(actor.RecentUntil)
+	}
+	res.RecentSeconds = int64(r.service.RecentSignIn / time.Second)
 	if !actor.ReusableUntil.IsZero() {
 		res.ReusableUntil = timestamppb.New(actor.ReusableUntil)
 	}

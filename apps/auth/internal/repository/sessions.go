@@ -60,6 +60,7 @@ type record struct {
 	Created int64    `json:"c"`
 	Expires int64    `json:"x"`
 	Seen    int64    `json:"s"`
+	Auth    int64    `json:"t,omitempty"`
 	Browser string   `json:"b,omitempty"`
 	Address string   `json:"a,omitempty"`
 }
@@ -107,14 +108,19 @@ func decode(b []byte) (domain.Session, error) {
 	if err := json.Unmarshal(b, &rec); err != nil {
 		return domain.Session{}, fmt.Errorf("a session in Redis cannot be read: %w", err)
 	}
+	var auth time.Time
+	if rec.Auth != 0 {
+		auth = time.UnixMilli(rec.Auth).UTC()
+	}
 	return domain.Session{
-		UserID:  rec.User,
-		Roles:   rec.Roles,
-		Created: time.UnixMilli(rec.Created).UTC(),
-		Expires: time.UnixMilli(rec.Expires).UTC(),
-		Seen:    time.UnixMilli(rec.Seen).UTC(),
-		Browser: rec.Browser,
-		Address: rec.Address,
+		AuthTime: auth,
+		UserID:   rec.User,
+		Roles:    rec.Roles,
+		Created:  time.UnixMilli(rec.Created).UTC(),
+		Expires:  time.UnixMilli(rec.Expires).UTC(),
+		Seen:     time.UnixMilli(rec.Seen).UTC(),
+		Browser:  rec.Browser,
+		Address:  rec.Address,
 	}, nil
 }
 
@@ -215,7 +221,12 @@ func (r *Sessions) awaiting(key string) rueidis.Completed {
 func (r *Sessions) Ping(ctx context.Context) error { return redisx.Ping(ctx, r.client) }
 
 func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {
+	var auth int64
+	if !s.AuthTime.IsZero() {
+		auth = s.AuthTime.UnixMilli()
+	}
 	b, err := json.Marshal(record{
+		Auth:    auth,
 		User:    s.UserID,
 		Roles:   s.Roles,
 		Created: s.Created.UnixMilli(),

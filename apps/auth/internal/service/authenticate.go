@@ -59,7 +59,10 @@ func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error
 	if suspended, err := s.Sessions.Suspended(ctx, userID); err != nil || suspended {
 		return domain.Actor{}, cmp.Or(err, domain.Suspended())
 	}
-	return domain.Actor{ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable))}, nil
+	return domain.Actor{
+		ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable)),
+		RecentUntil: domain.RecentUntil(access.AuthTime, now, s.RecentSignIn),
+	}, nil
 }
 
 // key returns the actor of an API key. A guess without the right checksum costs no look-up.
@@ -108,6 +111,7 @@ func (s *Service) Session(ctx context.Context, sessionID string) (domain.Actor, 
 	}
 	return domain.Actor{
 		ID: session.UserID, Roles: session.Roles, SessionID: credential.PublicSessionID(digest),
+		RecentUntil: domain.RecentUntil(session.AuthTime, s.Clock.Now(), s.RecentSignIn),
 	}, nil
 }
 

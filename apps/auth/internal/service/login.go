@@ -32,19 +32,32 @@ type Begun struct {
 	Device string
 }
 
-// BeginLogin begins a sign-in. device is what the browser has kept; "" or one that cannot be: a new one.
+// Requested is the sign-in that a browser asks for.
+type Requested struct {
+	// ReturnTo is where the browser goes afterwards, and RedirectURI where the provider sends it.
+	ReturnTo, RedirectURI string
+	// Device is what the browser has kept; "" or one that cannot be: it gets a new one.
+	Device string
+	// MaxAge and Again are those of [domain.Login].
+	MaxAge int64
+	Again  bool
+}
+
+// BeginLogin begins a sign-in.
 //
 // Errors: invalid_argument, and those of the provider.
-func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI, device string) (Begun, error) {
-	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+func (s *Service) BeginLogin(ctx context.Context, r Requested) (Begun, error) {
+	if u, err := url.Parse(r.RedirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return Begun{}, errs.InvalidField("redirectUri", "must be an http or https URL")
 	}
 	l := domain.Login{
 		State:       credential.Random(secretBytes),
 		Nonce:       credential.Random(secretBytes),
 		Verifier:    credential.Random(secretBytes),
-		ReturnTo:    domain.LocalPath(returnTo),
-		RedirectURI: redirectURI,
+		ReturnTo:    domain.LocalPath(r.ReturnTo),
+		RedirectURI: r.RedirectURI,
+		MaxAge:      r.MaxAge,
+		Again:       r.Again,
 		Expires:     s.Clock.Now().Add(domain.LoginLifetime),
 	}
 	authorizeURL, err := s.Provider.AuthorizeURL(ctx, l)
@@ -55,7 +68,7 @@ func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI, device 
 	if err != nil {
 		return Begun{}, err
 	}
-	device, _, err = known(device)
+	device, _, err := known(r.Device)
 	return Begun{AuthorizeURL: authorizeURL, Cookie: cookie, Device: device}, err
 }
 
@@ -91,7 +104,7 @@ type Returned struct {
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
-// Errors: unauthenticated, account_suspended, and those of provider, user service and Redis.
+// Errors: unauthenticated, sign_in_again, account_suspended, and those of provider, user service and Redis.
 func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, error) {
 	l, err := s.Sealer.Open(r.Cookie)
 	if err != nil {
@@ -103,6 +116,9 @@ func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, erro
 	}
 	person, err := s.Provider.Exchange(ctx, l, r.Code)
 	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := l.Check(person.AuthTime); err != nil {
 		return SignedIn{}, err
 	}
 	userID, err := s.user(ctx, person)
@@ -121,6 +137,7 @@ func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, erro
 		return SignedIn{}, err
 	}
 	session := domain.NewSession(userID, person.Roles, s.Clock.Now(), s.Lifetimes)
+	session.AuthTime = person.AuthTime
 	session.Browser, session.Address = domain.Browser(r.UserAgent), r.Address
 	sessionID := credential.NewSessionID()
 	digest, err := credential.SessionDigest(sessionID)

@@ -94,8 +94,10 @@ type Deps struct {
 	Orders    Orders
 	Shops     Shops
 	Lifetimes domain.Lifetimes
-	Clock     clock.Clock
-	Logger    *zap.Logger
+	// RecentSignIn is how long a sign-in is a recent one; 0: for ever.
+	RecentSignIn time.Duration
+	Clock        clock.Clock
+	Logger       *zap.Logger
 }
 
 // Service implements auth's use cases.

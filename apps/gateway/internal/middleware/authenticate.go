@@ -79,7 +79,7 @@ func Authenticate(
 				actor.Permissions = permissions(actor.Roles)
 			}
 			x := From(r.Context())
-			x.Actor, x.RatePerMinute = actor, who.ratePerMinute
+			x.Actor, x.RatePerMinute, x.RecentSeconds = actor, who.ratePerMinute, who.recentSeconds
 			x.StillValid = func(ctx context.Context) bool {
 				again, err := identify(identity.WithToken(ctx, ""), r) // the gateway itself asks
 				switch errs.CodeOf(err) {
@@ -104,6 +104,8 @@ type credential struct {
 	networks []netip.Prefix
 	// ratePerMinute is how many requests an API key may send; 0: as many as a user.
 	ratePerMinute int
+	// recentSeconds is how many seconds a sign-in is a recent one.
+	recentSeconds int64
 }
 
 // allowedFrom returns an error if the credential may not be used from an address.
@@ -154,10 +156,13 @@ func authenticate(
 	}
 	c := credential{actor: identity.Actor{
 		ID: res.GetSubjectId(), Roles: res.GetRoles(), SessionID: res.GetSessionId(),
-	}}
+	}, recentSeconds: res.GetRecentSeconds()}
 	switch res.GetKind() {
 	case string(identity.KindUser):
 		c.actor.Kind = identity.KindUser
+		if res.GetRecentUntil() != nil {
+			c.actor.RecentUntil = res.GetRecentUntil().AsTime()
+		}
 	case string(identity.KindGuest):
 		c.actor.Kind = identity.KindGuest
 	case string(identity.KindKey):

@@ -41,6 +41,8 @@ type Exchange struct {
 	Actor identity.Actor
 	// RatePerMinute is how many requests a caller with an API key may send; 0: as many as others.
 	RatePerMinute int
+	// RecentSeconds is how many seconds a sign-in is a recent one.
+	RecentSeconds int64
 	// StillValid checks the caller's credential again, for a response that lasts: it reports whether the credential still
 	// names the caller. It does while the auth service does not answer.
 	StillValid func(context.Context) bool

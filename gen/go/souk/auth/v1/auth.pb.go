@@ -34,7 +34,11 @@ type BeginLoginRequest struct {
 	// Address under which the browser reaches the gateway, e.g. "http://127.0.0.1:8080".
 	RedirectUri string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
 	// What the browser keeps to be recognized at its next sign-in; may be empty.
-	Device        string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	Device string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	// The most seconds since the user has entered credentials at the provider; 0: any number.
+	MaxAge int64 `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// The user enters credentials again.
+	Again         bool `protobuf:"varint,5,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +92,20 @@ func (x *BeginLoginRequest) GetDevice() string {
 		return x.Device
 	}
 	return ""
+}
+
+func (x *BeginLoginRequest) GetMaxAge() int64 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *BeginLoginRequest) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 type BeginLoginResponse struct {
@@ -614,7 +632,11 @@ type AuthenticateResponse struct {
 	AllowedAddresses []string `protobuf:"bytes,7,rep,name=allowed_addresses,json=allowedAddresses,proto3" json:"allowed_addresses,omitempty"`
 	RatePerMinute    int32    `protobuf:"varint,8,opt,name=rate_per_minute,json=ratePerMinute,proto3" json:"rate_per_minute,omitempty"`
 	// "ses_…": the session, if the credential is one. It is not the credential.
-	SessionId     string `protobuf:"bytes,9,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	SessionId string `protobuf:"bytes,9,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Until when the user's sign-in is a recent one (Access.recent_sign_in); absent: it is none.
+	RecentUntil *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=recent_until,json=recentUntil,proto3" json:"recent_until,omitempty"`
+	// How many seconds a sign-in is a recent one; 0: for ever.
+	RecentSeconds int64 `protobuf:"varint,11,opt,name=recent_seconds,json=recentSeconds,proto3" json:"recent_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -710,6 +732,20 @@ func (x *AuthenticateResponse) GetSessionId() string {
 		return x.SessionId
 	}
 	return ""
+}
+
+func (x *AuthenticateResponse) GetRecentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecentUntil
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetRecentSeconds() int64 {
+	if x != nil {
+		return x.RecentSeconds
+	}
+	return 0
 }
 
 type MergeGuestRequest struct {
@@ -1322,11 +1358,13 @@ var File_souk_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\x84\x01\n" +
+	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xbc\x01\n" +
 	"\x11BeginLoginRequest\x12%\n" +
 	"\treturn_to\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\breturnTo\x12*\n" +
 	"\fredirect_uri\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\vredirectUri\x12\x1c\n" +
-	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\x80\x01\n" +
+	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\x12 \n" +
+	"\amax_age\x18\x04 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x06maxAge\x12\x14\n" +
+	"\x05again\x18\x05 \x01(\bR\x05again\"\x80\x01\n" +
 	"\x12BeginLoginResponse\x12#\n" +
 	"\rauthorize_url\x18\x01 \x01(\tR\fauthorizeUrl\x12'\n" +
 	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\x12\x1c\n" +
@@ -1367,7 +1405,7 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\tsessionIdB\x13\n" +
 	"\n" +
-	"credential\x12\x05\xbaH\x02\b\x01\"\xd1\x02\n" +
+	"credential\x12\x05\xbaH\x02\b\x01\"\xb7\x03\n" +
 	"\x14AuthenticateResponse\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1d\n" +
 	"\n" +
@@ -1379,7 +1417,10 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\x11allowed_addresses\x18\a \x03(\tR\x10allowedAddresses\x12&\n" +
 	"\x0frate_per_minute\x18\b \x01(\x05R\rratePerMinute\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\t \x01(\tR\tsessionId\"A\n" +
+	"session_id\x18\t \x01(\tR\tsessionId\x12=\n" +
+	"\frecent_until\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vrecentUntil\x12%\n" +
+	"\x0erecent_seconds\x18\v \x01(\x03R\rrecentSeconds\"A\n" +
 	"\x11MergeGuestRequest\x12,\n" +
 	"\vguest_token\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\n" +
 	"guestToken\"\x14\n" +
@@ -1472,37 +1513,38 @@ var file_souk_auth_v1_auth_proto_depIdxs = []int32{
 	23, // 0: souk.auth.v1.CompleteLoginResponse.expires_at:type_name -> google.protobuf.Timestamp
 	23, // 1: souk.auth.v1.CreateGuestResponse.expires_at:type_name -> google.protobuf.Timestamp
 	23, // 2: souk.auth.v1.AuthenticateResponse.reusable_until:type_name -> google.protobuf.Timestamp
-	23, // 3: souk.auth.v1.Session.created_at:type_name -> google.protobuf.Timestamp
-	23, // 4: souk.auth.v1.Session.last_used_at:type_name -> google.protobuf.Timestamp
-	23, // 5: souk.auth.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 6: souk.auth.v1.ListSessionsResponse.sessions:type_name -> souk.auth.v1.Session
-	0,  // 7: souk.auth.v1.AuthService.BeginLogin:input_type -> souk.auth.v1.BeginLoginRequest
-	2,  // 8: souk.auth.v1.AuthService.CompleteLogin:input_type -> souk.auth.v1.CompleteLoginRequest
-	4,  // 9: souk.auth.v1.AuthService.Logout:input_type -> souk.auth.v1.LogoutRequest
-	6,  // 10: souk.auth.v1.AuthService.CreateGuest:input_type -> souk.auth.v1.CreateGuestRequest
-	8,  // 11: souk.auth.v1.AuthService.Authenticate:input_type -> souk.auth.v1.AuthenticateRequest
-	15, // 12: souk.auth.v1.AuthService.ListSessions:input_type -> souk.auth.v1.ListSessionsRequest
-	17, // 13: souk.auth.v1.AuthService.EndSession:input_type -> souk.auth.v1.EndSessionRequest
-	19, // 14: souk.auth.v1.AuthService.EndOtherSessions:input_type -> souk.auth.v1.EndOtherSessionsRequest
-	21, // 15: souk.auth.v1.AuthService.EndSessions:input_type -> souk.auth.v1.EndSessionsRequest
-	12, // 16: souk.auth.v1.AuthService.SetSuspension:input_type -> souk.auth.v1.SetSuspensionRequest
-	10, // 17: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
-	1,  // 18: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
-	3,  // 19: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
-	5,  // 20: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
-	7,  // 21: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
-	9,  // 22: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
-	16, // 23: souk.auth.v1.AuthService.ListSessions:output_type -> souk.auth.v1.ListSessionsResponse
-	18, // 24: souk.auth.v1.AuthService.EndSession:output_type -> souk.auth.v1.EndSessionResponse
-	20, // 25: souk.auth.v1.AuthService.EndOtherSessions:output_type -> souk.auth.v1.EndOtherSessionsResponse
-	22, // 26: souk.auth.v1.AuthService.EndSessions:output_type -> souk.auth.v1.EndSessionsResponse
-	13, // 27: souk.auth.v1.AuthService.SetSuspension:output_type -> souk.auth.v1.SetSuspensionResponse
-	11, // 28: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
-	18, // [18:29] is the sub-list for method output_type
-	7,  // [7:18] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	23, // 3: souk.auth.v1.AuthenticateResponse.recent_until:type_name -> google.protobuf.Timestamp
+	23, // 4: souk.auth.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	23, // 5: souk.auth.v1.Session.last_used_at:type_name -> google.protobuf.Timestamp
+	23, // 6: souk.auth.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 7: souk.auth.v1.ListSessionsResponse.sessions:type_name -> souk.auth.v1.Session
+	0,  // 8: souk.auth.v1.AuthService.BeginLogin:input_type -> souk.auth.v1.BeginLoginRequest
+	2,  // 9: souk.auth.v1.AuthService.CompleteLogin:input_type -> souk.auth.v1.CompleteLoginRequest
+	4,  // 10: souk.auth.v1.AuthService.Logout:input_type -> souk.auth.v1.LogoutRequest
+	6,  // 11: souk.auth.v1.AuthService.CreateGuest:input_type -> souk.auth.v1.CreateGuestRequest
+	8,  // 12: souk.auth.v1.AuthService.Authenticate:input_type -> souk.auth.v1.AuthenticateRequest
+	15, // 13: souk.auth.v1.AuthService.ListSessions:input_type -> souk.auth.v1.ListSessionsRequest
+	17, // 14: souk.auth.v1.AuthService.EndSession:input_type -> souk.auth.v1.EndSessionRequest
+	19, // 15: souk.auth.v1.AuthService.EndOtherSessions:input_type -> souk.auth.v1.EndOtherSessionsRequest
+	21, // 16: souk.auth.v1.AuthService.EndSessions:input_type -> souk.auth.v1.EndSessionsRequest
+	12, // 17: souk.auth.v1.AuthService.SetSuspension:input_type -> souk.auth.v1.SetSuspensionRequest
+	10, // 18: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
+	1,  // 19: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
+	3,  // 20: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
+	5,  // 21: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
+	7,  // 22: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
+	9,  // 23: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
+	16, // 24: souk.auth.v1.AuthService.ListSessions:output_type -> souk.auth.v1.ListSessionsResponse
+	18, // 25: souk.auth.v1.AuthService.EndSession:output_type -> souk.auth.v1.EndSessionResponse
+	20, // 26: souk.auth.v1.AuthService.EndOtherSessions:output_type -> souk.auth.v1.EndOtherSessionsResponse
+	22, // 27: souk.auth.v1.AuthService.EndSessions:output_type -> souk.auth.v1.EndSessionsResponse
+	13, // 28: souk.auth.v1.AuthService.SetSuspension:output_type -> souk.auth.v1.SetSuspensionResponse
+	11, // 29: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
+	19, // [19:30] is the sub-list for method output_type
+	8,  // [8:19] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_souk_auth_v1_auth_proto_init() }

@@ -24,6 +24,10 @@ func (x *BeginLoginRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Device); b == nil {
 		return nil
 	}
+	b = append(b, `,"maxAge":`...)
+	b = jsonpb.AppendInt64(b, x.MaxAge)
+	b = append(b, `,"again":`...)
+	b = jsonpb.AppendBool(b, x.Again)
 	b = append(b, '}')
 	return b
 }
@@ -252,6 +256,14 @@ func (x *AuthenticateResponse) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.SessionId); b == nil {
 		return nil
 	}
+	if x.RecentUntil != nil {
+		b = append(b, `,"recentUntil":`...)
+		if b = jsonpb.AppendTimestamp(b, x.RecentUntil); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"recentSeconds":`...)
+	b = jsonpb.AppendInt64(b, x.RecentSeconds)
 	b = append(b, '}')
 	return b
 }
