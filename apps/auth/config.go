@@ -22,7 +22,9 @@ type Config struct {
 	ClientID string `yaml:"client_id"`
 	// ClientSecret authenticates souk to the provider. Default empty: a public client, protected by PKCE.
 	ClientSecret secrets.Value `yaml:"client_secret"`
-	// Audience is the required audience of access tokens. Default empty: ClientID.
+	// Audience is the required audience of access tokens: the API's name at the provider. Default empty: ClientID, which
+	// access tokens of some providers have beside another audience. A token with no other audience than ClientID must
+	// have the type at+jwt, as it could be an ID token.
 	Audience string `yaml:"audience"`
 	// RolesClaim names the claim with a user's roles (see package permission). Default "roles". Zitadel's
 	// urn:zitadel:iam:org:project:roles is always read as well.
@@ -31,6 +33,9 @@ type Config struct {
 	Scopes []string `yaml:"scopes"`
 	// Session is how long browsers stay signed in.
 	Session SessionConfig `yaml:"session"`
+	// RecentSignIn is how long after a sign-in at the provider a user may do what needs a recent one, such as suspending
+	// users. Default 10 min; from 1 min to 24 h; 0: for ever.
+	RecentSignIn time.Duration `yaml:"recent_sign_in"`
 	// Key (base64, at least 32 random bytes) is the secret from which the keys of login cookies and guest
 	// tokens are derived. All processes of the service share it. Required. A change invalidates all guest
 	// tokens, and existing guests lose their carts.
@@ -48,6 +53,9 @@ type SessionConfig struct {
 	// 12 h; 0 is refused. A session keeps the roles of its sign-in, so this is how long a former operator may keep
 	// the role.
 	Operator time.Duration `yaml:"operator"`
+	// MaxPerUser is the largest number of sessions of a user; a further one ends the first to end. Default 100; from 1 to
+	// 1000.
+	MaxPerUser int `yaml:"max_per_user"`
 }
 
 const minKey = 32
@@ -55,9 +63,15 @@ const minKey = 32
 // Default returns the default configuration.
 func Default() Config {
 	return Config{
-		RolesClaim: "roles",
-		Scopes:     []string{"openid", "profile", "email"},
-		Session:    SessionConfig{Absolute: 30 * 24 * time.Hour, Idle: 7 * 24 * time.Hour, Operator: 12 * time.Hour},
+		RolesClaim:   "roles",
+		Scopes:       []string{"openid", "profile", "email"},
+		RecentSignIn: 10 * time.Minute,
+		Session: SessionConfig{
+			Absolute:   30 * 24 * time.Hour,
+			Idle:       7 * 24 * time.Hour,
+			Operator:   12 * time.Hour,
+			MaxPerUser: 100,
+		},
 	}
 }
 
@@ -78,6 +92,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Session.Absolute <= 0 || c.Session.Operator <= 0 {
 		problems = append(problems, errors.New("session.absolute, session.operator: must be more than zero"))
+	}
+	if r := c.RecentSignIn; r != 0 && (r < time.Minute || r > 24*time.Hour) {
+		problems = append(problems, errors.New("recent_sign_in: must be from 1m to 24h, or 0 for no bound"))
+	}
+	if c.Session.MaxPerUser < 1 || c.Session.MaxPerUser > 1000 {
+		problems = append(problems, errors.New("session.max_per_user: must be from 1 to 1000"))
 	}
 	if c.Session.Idle < 2*domain.TouchEvery {
 		problems = append(problems, fmt.Errorf("session.idle: must be at least %s", 2*domain.TouchEvery))

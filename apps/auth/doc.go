@@ -15,8 +15,9 @@
 //
 // # Contract
 //
-// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only, CreateGuest for
-// everybody, MergeGuest for signed-in users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
+// souk.auth.v1.AuthService: BeginLogin, CompleteLogin, Logout and Authenticate for the gateway only, SetSuspension and
+// EndSessions for user, CreateGuest for everybody, MergeGuest, ListSessions, EndSession and EndOtherSessions for signed-in
+// users. It calls user.EnsureUser, user.RecordSignIn, cart.MergeCart and
 // order.AdoptOrders. No events.
 //
 // # Sign-in
@@ -28,6 +29,13 @@
 //
 // A browser keeps a random value for 400 days. At a sign-in, user.RecordSignIn remembers its digest, and publishes an
 // event if it is new: then the user gets a notice. Access tokens of the provider come from no browser that we know.
+//
+// # Recent sign-ins
+//
+// Methods with recent_sign_in in their contract need a sign-in at the provider of the last minutes. Authenticate says until
+// when a user's sign-in is such a one, by the claim auth_time of the ID token or access token; the gateway passes that on, and
+// each server checks it. BeginLogin passes max_age and prompt=login on, and CompleteLogin checks that the provider has heeded
+// them.
 //
 // # Sign-out
 //
@@ -44,14 +52,26 @@
 // sessions.
 //
 //	auth:session:{digest}  the session; expires with it
-//	auth:user:{id}         sorted set of the user's digests by their absolute end; at most 100
+//	auth:user:{id}         sorted set of the user's digests by their absolute end; bounded by session.max_per_user
+//
+// A user sees the sessions by public IDs (ses_…), which are derived from the digests and open nothing, with what the
+// browser said of itself, in words, and its address at the sign-in.
+//
+// # Suspended users
+//
+// SetSuspension marks a user, and then ends the user's sessions. A new session is listed only while there is no mark, and
+// access tokens of marked users are refused. Both keys of a user are in one hash slot. The user service owns the state,
+// and says it with the user, too: if Redis loses the mark, a token is refused when its user is looked up again.
+//
+//	{auth:user:{id}}:suspended  revision of the user, and 1 or 0
 //
 // # Access tokens
 //
 // JWTs of the provider: signed with an asymmetric algorithm by a key of its JWKS, with our audience, within
-// their lifetime (30 s of leeway). ID tokens are refused. Keys are fetched every 15 minutes, and when a token
-// names an unknown key, at most every 2 s. The gateway may keep an answer for a minute; so a token is
-// accepted for at most that long after its provider would refuse it.
+// their lifetime (30 s of leeway). ID tokens are refused: those of RFC 9068 say in their header that they are access
+// tokens (at+jwt); others must have neither nonce, at_hash nor c_hash, and an audience beside our client ID. Keys are fetched every 15 minutes, and when a token
+// names an unknown key, at most every 2 s. The gateway asks again within a second. While auth does
+// not answer, it uses the last answer for a minute at most.
 //
 // # Guest tokens
 //

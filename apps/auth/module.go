@@ -50,7 +50,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := repository.New(redis, p.Clock(), cfg.lifetimes())
+	sessions := repository.New(redis, p.Clock(), cfg.lifetimes(), cfg.Session.MaxPerUser)
 	svc := service.New(service.Deps{
 		Provider: provider.New(provider.Options{
 			Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Audience: cfg.audience(),
@@ -64,9 +64,9 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Shops:     shopv1.NewShopServiceClient(conn),
 		Orders:    orderv1.NewOrderServiceClient(conn),
 		Keyring:   keyringv1.NewKeyringServiceClient(conn),
-		Lifetimes: cfg.lifetimes(),
-		Clock:     p.Clock(),
-		Logger:    p.Logger(),
+		Lifetimes: cfg.lifetimes(), RecentSignIn: cfg.RecentSignIn,
+		Clock:  p.Clock(),
+		Logger: p.Logger(),
 	})
 	authv1.RegisterAuthServiceServer(p.Server(), handler.New(svc))
 	return &runnable{sessions: sessions}, nil

@@ -23,8 +23,8 @@
 // unsubscribe links (/v1/unsubscribe) by RPCs of this service. Consumed: evt.order.confirmed, .shipped, .delivered,
 // and .cancelled of orders that were confirmed; evt.payment.refunded; evt.shop.verified, .suspended,
 // .member_invited; evt.inventory.low; evt.cart.abandoned; evt.review.posted, .moderated, .replied;
-// evt.voucher.used_up; evt.user.new_device, .email_changed. Published: evt.notification.sent; the aggregate is the
-// delivery.
+// evt.voucher.used_up; evt.user.new_device, .email_changed, .suspended, .reinstated. Published: evt.notification.sent; the
+// aggregate is the delivery.
 //
 // # Who gets what
 //

@@ -8,13 +8,13 @@
 //   - Owns: people with an account, profile, preferences, their browsers
 //   - PostgreSQL: documents users, devices; outbox
 //   - Redis: –
-//   - Consumes: –
+//   - Consumes: evt.user.suspended, evt.user.reinstated
 //   - Publishes: evt.user.*
 //
 // # Contract
 //
-// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser and SearchUsers for operators, BatchGetUsers for
-// other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
+// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser, SearchUsers, SuspendUser, ReinstateUser and
+// RevokeSessions for operators, BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
 // subject identify a user. Two identities with one e-mail address are two users, because an address proves nothing.
 //
 // # Who decides a field
@@ -23,10 +23,17 @@
 // Name: the provider, until the user sets one, which no sign-in changes. If the user sets an empty name, the
 // provider's is used again. Phone and preferences: the user.
 //
+// # Suspended users
+//
+// Whether a user is suspended is a field of the user. The service consumes its own events about it, and repeats the call
+// AuthService.SetSuspension with what the user is then until auth has answered: auth ends the sessions, and refuses tokens
+// and sign-ins.
+// Roles are the provider's; the service only remembers when it last said that somebody is an admin.
+//
 // # Events
 //
-// Published: evt.user.registered, .updated, .email_changed, .new_device. The aggregate is the user, its version the
-// document's revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: none.
+// Published: evt.user.registered, .updated, .email_changed, .new_device, .suspended, .reinstated. The aggregate is the user, its version the
+// document's revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: evt.user.suspended, .reinstated.
 //
 // # Data
 //

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"souk/apps/user/internal/user"
+	authv1 "souk/gen/go/souk/auth/v1"
 	keyringv1 "souk/gen/go/souk/keyring/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
 	"souk/pkg/module"
+	"souk/pkg/outbox"
 	"souk/pkg/personal"
 )
 
@@ -33,10 +35,20 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, p.Clock()))
+	auth := authv1.NewAuthServiceClient(conn)
+	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, auth, p.Clock()))
+	suspensions, err := p.Consumer(ctx, outbox.ConsumerOptions{
+		Purpose: "suspensions", Subjects: user.SuspensionSubjects,
+		Handler:    user.NewSuspensions(store, auth).On,
+		MaxDeliver: user.SuspensionRetries, Backoff: user.SuspensionBackoff(),
+		Batch: 1, // the event's transaction waits for auth
+	})
+	if err != nil {
+		return nil, err
+	}
 	encrypt := chore.Chore{
 		Name: "encrypt users", Pass: store.EncryptPlain, Every: time.Minute, Batch: 1, Clock: p.Clock(),
 		Logger: p.Logger(),
 	}
-	return module.Group(relay, module.Func(encrypt.Run)), nil
+	return module.Group(relay, suspensions, module.Func(encrypt.Run)), nil
 }

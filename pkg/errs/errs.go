@@ -20,9 +20,11 @@ type Code string
 const (
 	Invalid             Code = "invalid_argument"      // 400: a field is wrong or missing
 	Unauthenticated     Code = "unauthenticated"       // 401
+	SignInAgain         Code = "sign_in_again"         // 401: the last sign-in is too long ago for this
 	PaymentDeclined     Code = "payment_declined"      // 402
 	Forbidden           Code = "forbidden"             // 403
 	RequestRefused      Code = "request_refused"       // 403: the firewall takes it for an attack
+	AccountSuspended    Code = "account_suspended"     // 403: an operator has suspended the user
 	ApprovalRequired    Code = "approval_required"     // 403: another operator must approve the call first
 	NotFound            Code = "not_found"             // 404: also for resources of another user
 	Conflict            Code = "conflict"              // 409: a concurrent change, or the wrong state for this

@@ -23,6 +23,8 @@ var published = map[errs.Code]int{
 	errs.Unauthenticated:     http.StatusUnauthorized,
 	errs.PaymentDeclined:     http.StatusPaymentRequired,
 	errs.Forbidden:           http.StatusForbidden,
+	errs.SignInAgain:         http.StatusUnauthorized,
+	errs.AccountSuspended:    http.StatusForbidden,
 	errs.ApprovalRequired:    http.StatusForbidden,
 	errs.NotFound:            http.StatusNotFound,
 	errs.Conflict:            http.StatusConflict,

@@ -24,9 +24,11 @@ type mapping struct {
 var mappings = map[Code]mapping{
 	Invalid:             {http.StatusBadRequest, codes.InvalidArgument},
 	Unauthenticated:     {http.StatusUnauthorized, codes.Unauthenticated},
+	SignInAgain:         {http.StatusUnauthorized, codes.Unauthenticated},
 	PaymentDeclined:     {http.StatusPaymentRequired, codes.FailedPrecondition},
 	Forbidden:           {http.StatusForbidden, codes.PermissionDenied},
 	RequestRefused:      {http.StatusForbidden, codes.PermissionDenied},
+	AccountSuspended:    {http.StatusForbidden, codes.PermissionDenied},
 	ApprovalRequired:    {http.StatusForbidden, codes.PermissionDenied},
 	NotFound:            {http.StatusNotFound, codes.NotFound},
 	Conflict:            {http.StatusConflict, codes.Aborted},

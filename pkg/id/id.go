@@ -28,6 +28,8 @@ const (
 	Guest     Prefix = "gst"
 	Payment   Prefix = "pay"
 	Event     Prefix = "evt"
+	// Session identifies a browser's session. It is not the session's secret.
+	Session Prefix = "ses"
 	// Notice is what happened, Delivery is one message of it to one recipient, and Notification is its entry in
 	// a user's inbox.
 	Notice   Prefix = "ntc"

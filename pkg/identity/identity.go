@@ -10,6 +10,7 @@ package identity
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Kind is the kind of an actor.
@@ -41,6 +42,10 @@ type Actor struct {
 	Permissions []string
 	// ShopID is the shop of an API key.
 	ShopID string
+	// SessionID is "ses_…" of a user who calls with a session; it is not secret.
+	SessionID string
+	// RecentUntil is until when a user's sign-in is a recent one; zero: it is none.
+	RecentUntil time.Time
 }
 
 // Anonymous returns an actor without an identity.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,9 +33,11 @@ type claims struct {
 	Subject string   `json:"sub,omitempty"`
 	Kind    Kind     `json:"kind"`
 	Roles   []string `json:"roles,omitempty"`
-	// Permissions and ShopID are those of the Actor.
+	// Permissions, ShopID, SessionID and RecentUntil are those of the Actor.
 	Permissions []string `json:"perms,omitempty"`
 	ShopID      string   `json:"shop,omitempty"`
+	SessionID   string   `json:"sid,omitempty"`
+	RecentUntil int64    `json:"rec,omitempty"`
 	Audience    string   `json:"aud"`
 	Method      string   `json:"mth"`
 	IssuedAt    int64    `json:"iat"`
@@ -98,6 +101,10 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	if len(a.Permissions) > 0 || a.ShopID != "" { // \x01, so that no role is taken for a permission
 		key += "\x01" + a.ShopID + "\x00" + strings.Join(a.Permissions, "\x00")
 	}
+	recent := seconds(a.RecentUntil)
+	if a.SessionID != "" || recent != 0 {
+		key += "\x02" + a.SessionID + "\x00" + strconv.FormatInt(recent, 10)
+	}
 	if t, ok := s.cache.get(key); ok && now.Add(s.ttl/4).Before(t.expires) &&
 		!t.expires.After(now.Add(s.ttl)) { // otherwise the clock was set back
 		return t.token, t.expires, nil
@@ -108,6 +115,7 @@ func (s *Signer) Sign(a Actor, method string) (token string, expires time.Time, 
 	expires = now.Add(s.ttl).Truncate(time.Second)
 	c := claims{
 		Issuer: s.issuer, Subject: a.ID, Kind: a.Kind, Roles: a.Roles, Permissions: a.Permissions, ShopID: a.ShopID,
+		SessionID: a.SessionID, RecentUntil: recent,
 		Audience: audience, Method: method, IssuedAt: now.Unix(), Expires: expires.Unix(),
 	}
 	payload, err := json.Marshal(c)
@@ -233,8 +241,9 @@ func (v *Verifier) VerifyAssertion(a *Assertion, method string) (Actor, error) {
 	}
 	c := claims{
 		Issuer: s.issuer, Subject: a.actor.ID, Kind: a.actor.Kind, Roles: a.actor.Roles,
-		Permissions: a.actor.Permissions, ShopID: a.actor.ShopID,
-		Audience: audience, IssuedAt: a.issued.Unix(), Expires: a.issued.Add(assertionTTL).Unix(),
+		Permissions: a.actor.Permissions, ShopID: a.actor.ShopID, SessionID: a.actor.SessionID,
+		RecentUntil: seconds(a.actor.RecentUntil),
+		Audience:    audience, IssuedAt: a.issued.Unix(), Expires: a.issued.Add(assertionTTL).Unix(),
 	}
 	if err := check(c, v.clock.Now()); err != nil {
 		return Actor{}, err
@@ -253,6 +262,10 @@ func (v *Verifier) accept(digest [sha256.Size]byte, c claims, now time.Time) (Ac
 		Roles:       slices.Clip(c.Roles),
 		Permissions: slices.Clip(c.Permissions),
 		ShopID:      c.ShopID,
+		SessionID:   c.SessionID,
+	}
+	if c.RecentUntil != 0 {
+		actor.RecentUntil = time.Unix(c.RecentUntil, 0).UTC()
 	}
 	expires := time.Unix(c.Expires, 0)
 	v.cache.put(digest, verified{actor: actor, method: c.Method, expires: expires},
@@ -306,7 +319,8 @@ func (v *Verifier) parse(token string) (claims, error) {
 // mayAssert reports whether the issuer of the claims may assert their subject.
 func mayAssert(c claims) bool {
 	grants := len(c.Roles) > 0 || len(c.Permissions) > 0
-	if (c.ShopID != "") != (c.Kind == KindKey) {
+	if (c.ShopID != "") != (c.Kind == KindKey) ||
+		(c.SessionID != "" || c.RecentUntil != 0) && c.Kind != KindUser {
 		return false
 	}
 	switch c.Kind {
@@ -323,6 +337,14 @@ func mayAssert(c claims) bool {
 	default:
 		return false
 	}
+}
+
+// seconds returns a time in Unix seconds; the zero time is 0.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func refuse(why string) error {

@@ -296,6 +296,9 @@ func (s *Service) Client(caller string) grpc.ClientConnInterface {
 // As returns a context in which the gateway asserts the actor. Use it with the gateway's client.
 func (s *Service) As(a identity.Actor) context.Context {
 	s.t.Helper()
+	if a.IsUser() && a.RecentUntil.IsZero() {
+		a.RecentUntil = time.Now().Add(time.Hour)
+	}
 	return identity.WithAssertion(s.t.Context(), s.signer.Assert(a))
 }
 

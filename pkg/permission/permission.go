@@ -87,6 +87,7 @@ func All() []Permission {
 		{UserErase, "erase what is known about a person, for ever", Marketplace},
 		{"user.read", "find and see users", Marketplace},
 		{UserReadPrivate, "see personal data as it is, where others see it masked", Marketplace},
+		{"user.suspend", "suspend and reinstate users, and end their sessions", Marketplace},
 		{"voucher.read", "see vouchers", Keys},
 		{"voucher.write", "create, change and disable vouchers", Keys},
 		{"webhook.read", "see webhooks and their deliveries", Keys},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	optionsv1 "souk/gen/go/souk/options/v1"
 	"souk/pkg/errs"
@@ -21,6 +22,8 @@ func checkOption(m Method) error {
 	case m.Access.GetPermission() != "" && !permission.Known(m.Access.GetPermission()):
 		return fmt.Errorf("%s asks for an unknown permission %q: package permission lists them", m.FullMethod,
 			m.Access.GetPermission())
+	case m.Access.GetRecentSignIn() && level != optionsv1.Level_LEVEL_SIGNED_IN && !asks(level):
+		return fmt.Errorf("%s asks for a recent sign-in, and not for a user", m.FullMethod)
 	case optionsv1.Level_name[int32(level)] == "":
 		return fmt.Errorf("%s has an unknown access level %d", m.FullMethod, level)
 	}
@@ -42,11 +45,22 @@ func Permitted(ctx context.Context) bool {
 	return name != "" && identity.FromContext(ctx).Can(name)
 }
 
-// Admit returns nil if the actor may call a method with the access option. A [Server] checks this itself; a gateway
-// may check it earlier.
+// Admit returns nil if the actor may call a method with the access option at the time now. A [Server] checks this itself;
+// a gateway may check it earlier.
 //
-// Errors: unauthenticated, forbidden.
-func Admit(access *optionsv1.Access, a identity.Actor) error {
+// Errors: unauthenticated, forbidden, sign_in_again.
+func Admit(access *optionsv1.Access, a identity.Actor, now time.Time) error {
+	err := admit(access, a)
+	if err != nil || !access.GetRecentSignIn() || now.Before(a.RecentUntil) {
+		return err
+	}
+	if !a.IsUser() {
+		return errs.New(errs.Forbidden, "only a person who has signed in may do that")
+	}
+	return errs.New(errs.SignInAgain, "this needs a recent sign-in: sign in again")
+}
+
+func admit(access *optionsv1.Access, a identity.Actor) error {
 	switch access.GetLevel() {
 	case optionsv1.Level_LEVEL_PUBLIC:
 		return nil
@@ -109,7 +123,7 @@ func (s *Server) authorize(ctx context.Context, m *serverMethod, h Header) (cont
 	if err != nil {
 		return ctx, err
 	}
-	if err := Admit(m.Access, actor); err != nil {
+	if err := Admit(m.Access, actor, time.Now()); err != nil {
 		return ctx, err
 	}
 	return identity.NewContext(ctx, actor), nil

@@ -3,11 +3,13 @@ package arch
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	optionsv1 "souk/gen/go/souk/options/v1"
 	"souk/gen/go/souk/services"
+	"souk/pkg/errs"
 	"souk/pkg/identity"
 	"souk/pkg/permission"
 	"souk/pkg/rpc"
@@ -36,7 +38,10 @@ func methodsOf(t *testing.T) []rpc.Method {
 	return out
 }
 
-// people are a user with each role, with the default permissions, and an API key with all that a key may have.
+// now is when the people of the tests call.
+var now = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// people are a user with each role, who has just signed in, with the default permissions, and an API key with all that a key may have.
 func people() map[string]identity.Actor {
 	out := map[string]identity.Actor{
 		"key": {Kind: identity.KindKey, ID: "key_1", ShopID: "shp_1", Permissions: permission.OfKey()},
@@ -45,6 +50,7 @@ func people() map[string]identity.Actor {
 		roles := []string{permission.RoleCustomer, role}
 		out[role] = identity.Actor{
 			Kind: identity.KindUser, ID: "usr_1", Roles: roles, Permissions: permission.Sets(nil).Of(roles),
+			RecentUntil: now.Add(time.Second),
 		}
 	}
 	return out
@@ -70,7 +76,17 @@ func TestMethodsAdmitByTheirPermission(t *testing.T) {
 			used[name] = true
 		}
 		for who, a := range people() {
-			may := rpc.Admit(m.Access, a) == nil
+			may := rpc.Admit(m.Access, a, now) == nil
+			later := errs.CodeOf(rpc.Admit(m.Access, a, now.Add(time.Second)))
+			require.Equal(
+				t,
+				may && m.Access.GetRecentSignIn(),
+				later == errs.SignInAgain,
+				"%s as %s",
+				m.FullMethod,
+				who,
+			)
+			require.False(t, m.ReadOnly && m.Access.GetRecentSignIn(), m.FullMethod)
 			switch level {
 			case optionsv1.Level_LEVEL_PUBLIC:
 				require.True(t, may, "%s as %s", m.FullMethod, who)

@@ -25,7 +25,8 @@ type method struct {
 	descriptor     protoreflect.MethodDescriptor
 	level          protoreflect.EnumNumber
 	permission     string // that the access names; empty: none
-	readOnly       bool   // it has no side effects
+	recentSignIn   bool
+	readOnly       bool // it has no side effects
 	idempotencyKey bool
 	successStatus  int
 	cacheSeconds   int
@@ -85,6 +86,7 @@ func (c *contracts) method(descriptor protoreflect.MethodDescriptor) (method, er
 			access, fields := v.Message(), fd.Message().Fields()
 			m.level = access.Get(fields.ByName("level")).Enum()
 			m.permission = access.Get(fields.ByName("permission")).String()
+			m.recentSignIn = access.Get(fields.ByName("recent_sign_in")).Bool()
 		case "souk.options.v1.idempotency_key":
 			m.idempotencyKey = v.Bool()
 		case "souk.options.v1.success_status":

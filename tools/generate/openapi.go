@@ -132,6 +132,13 @@ func (s *schemas) operation(m method, r route) (object, error) {
 }
 
 func (m method) whoMayCall() string {
+	if m.recentSignIn {
+		return m.whoMay() + " The sign-in must be a recent one."
+	}
+	return m.whoMay()
+}
+
+func (m method) whoMay() string {
 	more := ""
 	if m.permission != "" {
 		more = " The permission " + m.permission + " lets a caller do more with it."
@@ -285,10 +292,13 @@ func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 		errs.Unavailable,
 	}
 	if m.level != levelPublic || r.verb != "get" {
-		all = append(all, errs.Forbidden)
+		all = append(all, errs.Forbidden, errs.AccountSuspended)
 	}
 	if m.permission != "" && !m.readOnly {
 		all = append(all, errs.ApprovalRequired)
+	}
+	if m.recentSignIn {
+		all = append(all, errs.SignInAgain)
 	}
 	if len(r.variables()) > 0 || r.keyed() && m.resource { // a repetition may find that it is gone
 		all = append(all, errs.NotFound)

@@ -91,7 +91,11 @@ func methodsTable(methods []method) string {
 				kind = "shop"
 			}
 			for _, r := range m.routes {
-				cells[kind] = append(cells[kind], "`"+strings.ToUpper(r.verb)+" "+r.path+"`")
+				cell := "`" + strings.ToUpper(r.verb) + " " + r.path + "`"
+				if m.recentSignIn {
+					cell += " (recent sign-in)"
+				}
+				cells[kind] = append(cells[kind], cell)
 			}
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, strings.Join(cells["marketplace"], ", "),

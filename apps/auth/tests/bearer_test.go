@@ -171,12 +171,35 @@ func TestIDTokenIsNoAccessToken(t *testing.T) {
 	t.Parallel()
 	h := setup(t, moduletest.Config(map[string]any{"audience": clientID}))
 	p := h.provider
-	for _, claim := range []string{"nonce", "at_hash", "c_hash"} {
-		_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID, claim: "x"})))
+	both := []string{clientID, "api"}
+	for name, c := range map[string]struct {
+		typ    jose.ContentType
+		claims map[string]any
+		is     bool // an access token
+	}{
+		"by its type":              {"at+jwt", map[string]any{"aud": clientID}, true},
+		"by its media type":        {"application/AT+JWT", map[string]any{"aud": clientID, "at_hash": "x"}, true},
+		"for an API":               {"JWT", map[string]any{"aud": both}, true},
+		"without a type":           {"", map[string]any{"aud": both}, true},
+		"for the client only":      {"JWT", map[string]any{"aud": clientID}, false},
+		"for the client, twice":    {"JWT", map[string]any{"aud": []string{clientID, clientID}}, false},
+		"for the client, untyped":  {"", map[string]any{"aud": []string{clientID}}, false},
+		"with a nonce":             {"JWT", map[string]any{"aud": both, "nonce": "x"}, false},
+		"with at_hash":             {"JWT", map[string]any{"aud": both, "at_hash": "x"}, false},
+		"with c_hash, untyped":     {"", map[string]any{"aud": both, "c_hash": "x"}, false},
+		"with another type's name": {"id_token+jwt", map[string]any{"aud": both}, false},
+	} {
+		_, err := h.bearer(p.signAs(p.rsaKey(), c.typ, p.claims(h.clock.Now(), c.claims)))
+		if c.is {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.Error(t, err, name)
 		requireCode(t, errs.Unauthenticated, err)
+		if c.typ != "id_token+jwt" {
+			require.Contains(t, err.Error(), "this is an ID token", name)
+		}
 	}
-	_, err := h.bearer(p.sign(p.rsaKey(), p.claims(h.clock.Now(), map[string]any{"aud": clientID})))
-	require.NoError(t, err)
 }
 
 // TestNewKeyIsFetchedWhenFirstUsed also checks that unknown key IDs do not cause a fetch each.

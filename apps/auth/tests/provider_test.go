@@ -207,7 +207,16 @@ func (p *provider) claims(now time.Time, change map[string]any) map[string]any {
 }
 
 func (p *provider) sign(key jose.SigningKey, claims map[string]any) string {
-	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	return p.signAs(key, "JWT", claims)
+}
+
+// signAs signs a token with the type in its header; "": none.
+func (p *provider) signAs(key jose.SigningKey, typ jose.ContentType, claims map[string]any) string {
+	options := &jose.SignerOptions{}
+	if typ != "" {
+		options = options.WithType(typ)
+	}
+	signer, err := jose.NewSigner(key, options)
 	require.NoError(p.t, err)
 	b, err := json.Marshal(claims)
 	require.NoError(p.t, err)

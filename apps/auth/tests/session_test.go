@@ -181,7 +181,7 @@ func TestTouchDoesNotRestoreEndedSession(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
-	sessions := repository.New(redistest.Client(t), c, lifetimes)
+	sessions := repository.New(redistest.Client(t), c, lifetimes, 100)
 	s := domain.NewSession("usr_"+credential.Random(8), []string{"customer"}, c.Now(), lifetimes)
 	digest, err := credential.SessionDigest(credential.NewSessionID())
 	require.NoError(t, err)
@@ -200,7 +200,7 @@ func TestSessionsOfOneUserAreLimited(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
-	sessions := repository.New(redistest.Client(t), c, lifetimes)
+	sessions := repository.New(redistest.Client(t), c, lifetimes, 100)
 	user := "usr_" + credential.Random(8)
 	var digests []string
 	for range 103 {
@@ -223,7 +223,7 @@ func TestProcessThatDiesLeavesNoSessionThatCannotBeEnded(t *testing.T) {
 	ctx := t.Context()
 	c := clock.NewManual(time.Now().UTC().Truncate(time.Millisecond))
 	client := redistest.Client(t)
-	sessions := repository.New(client, c, lifetimes)
+	sessions := repository.New(client, c, lifetimes, 100)
 	create := func(sessions *repository.Sessions, user string) (string, error) {
 		digest, err := credential.SessionDigest(credential.NewSessionID())
 		require.NoError(t, err)
@@ -241,7 +241,7 @@ func TestProcessThatDiesLeavesNoSessionThatCannotBeEnded(t *testing.T) {
 					digests = append(digests, digest)
 				}
 				mortal := redistest.NewMortal(client, n, lost)
-				other := repository.New(mortal, c, lifetimes)
+				other := repository.New(mortal, c, lifetimes, 100)
 				if what == "create" {
 					if digest, err := create(other, user); err == nil {
 						digests = append(digests, digest)

@@ -131,6 +131,8 @@ type users struct {
 	// devices are the browsers of sign-ins, and err is the answer to the next one.
 	devices []string
 	err     error
+	// suspended: every user is.
+	suspended bool
 }
 
 func (u *users) RecordSignIn(
@@ -153,7 +155,11 @@ func (u *users) EnsureUser(_ context.Context, in *userv1.EnsureUserRequest) (*us
 	if u.ids[key] == "" {
 		u.ids[key] = id.New(id.User)
 	}
-	return &userv1.EnsureUserResponse{User: &userv1.User{Id: u.ids[key]}}, nil
+	res := &userv1.EnsureUserResponse{User: &userv1.User{Id: u.ids[key]}}
+	if u.suspended {
+		res.User.Suspension = &userv1.Suspension{Reason: "fraud"}
+	}
+	return res, nil
 }
 
 func (u *users) ensured() []*userv1.EnsureUserRequest {

@@ -57,12 +57,15 @@ func TestBrowserSignsInAndOut(t *testing.T) {
 		require.InDelta(t, 3600, guest.MaxAge, 60)
 
 		res = g.send(http.MethodGet, "/auth/callback?code=c&state=s", "", "Cookie",
-			prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value+"; "+prefix+"souk_device=old-device")
+			prefix+"souk_login=login-value; "+prefix+"souk_guest="+guest.Value+"; "+prefix+"souk_device=old-device",
+			"User-Agent", "Firefox")
 		require.Equal(t, http.StatusSeeOther, res.StatusCode, res.body)
 		require.Equal(t, "/orders", res.Header.Get("Location"))
 		require.Equal(t, "login-value", g.auth.complete.GetLoginCookie())
 		require.Equal(t, guest.Value, g.auth.complete.GetGuestToken())
 		require.Equal(t, "old-device", g.auth.complete.GetDevice())
+		require.Equal(t, "Firefox", g.auth.complete.GetUserAgent())
+		require.Equal(t, "127.0.0.1", g.auth.complete.GetAddress())
 		require.Equal(t, "new-device", cookie(t, res, prefix+"souk_device").Value)
 		require.True(t, cookie(t, res, prefix+"souk_device").HttpOnly)
 		require.Negative(t, cookie(t, res, prefix+"souk_guest").MaxAge, "the user has the cart now")

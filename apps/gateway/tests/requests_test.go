@@ -64,6 +64,8 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 	for code, status := range map[errs.Code]int{
 		errs.Invalid: 400, errs.Unauthenticated: 401, errs.PaymentDeclined: 402, errs.Forbidden: 403,
 		errs.NotFound:           404,
+		errs.SignInAgain:        401,
+		errs.AccountSuspended:   403,
 		errs.ApprovalRequired:   403,
 		errs.PreconditionFailed: 412,
 		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409,

@@ -197,6 +197,8 @@ type auth struct {
 	authv1.UnimplementedAuthServiceServer
 	mu       sync.Mutex
 	keys     map[string]*authv1.AuthenticateResponse
+	refused  error // of all users' tokens and sessions
+	longAgo  bool  // users have signed in long ago
 	begun    *authv1.BeginLoginRequest
 	complete *authv1.CompleteLoginRequest
 	out      *authv1.LogoutRequest
@@ -208,7 +210,7 @@ type auth struct {
 
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	a.mu.Lock()
-	key := a.keys[r.GetBearer()]
+	key, refused, longAgo := a.keys[r.GetBearer()], a.refused, a.longAgo
 	a.mu.Unlock()
 	if key != nil {
 		return key, nil
@@ -217,14 +219,25 @@ func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*
 	if r.GetSessionId() == "live" {
 		kind, id = "user", "usr_session"
 	}
+	if kind == "user" && refused != nil {
+		return nil, refused
+	}
 	if kind != "user" && kind != "guest" {
 		return nil, errs.New(errs.Unauthenticated, "sign in again")
 	}
-	return &authv1.AuthenticateResponse{
+	res := &authv1.AuthenticateResponse{
 		Kind:          kind,
 		SubjectId:     id,
 		ReusableUntil: timestamppb.New(time.Now().Add(time.Minute)),
-	}, nil
+	}
+	if kind == "user" {
+		res.RecentSeconds = 600
+		res.RecentUntil = timestamppb.New(time.Now().Add(time.Minute))
+		if longAgo {
+			res.RecentUntil = timestamppb.New(time.Now().Add(-time.Second))
+		}
+	}
+	return res, nil
 }
 
 func (a *auth) BeginLogin(_ context.Context, r *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {

@@ -140,7 +140,7 @@ func TestSecurityMailsCannotBeSwitchedOff(t *testing.T) {
 	h.others.former[ana] = "ana@old.example"
 	h.others.mu.Unlock()
 	no := false
-	for _, kind := range []string{"new_device", "email_changed"} {
+	for _, kind := range []string{"new_device", "email_changed", "account_suspended", "account_reinstated"} {
 		_, err := h.gateway().
 			SetNotificationPreferences(h.AsUser(ana), &notificationv1.SetNotificationPreferencesRequest{
 				Kinds: map[string]*notificationv1.ChannelChoices{kind: {Email: &no}},
@@ -162,4 +162,9 @@ func TestSecurityMailsCannotBeSwitchedOff(t *testing.T) {
 		require.Equal(t, "The e-mail address of your account was changed", h.mails(address, n)[0].Subject)
 	}
 	h.inbox(ana, 2)
+
+	h.Deliver("user", h.event("evt.user.suspended", ana, &userv1.UserSuspended{UserId: ana}))
+	require.Equal(t, "Your account was suspended", h.mails("ana@example.com", 3)[0].Subject)
+	h.Deliver("user", h.event("evt.user.reinstated", ana, &userv1.UserReinstated{UserId: ana}))
+	require.Equal(t, "Your account is open again", h.mails("ana@example.com", 4)[0].Subject)
 }

@@ -5,8 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"souk/apps/user"
+	authv1 "souk/gen/go/souk/auth/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
@@ -20,14 +22,17 @@ type harness struct {
 	t                         *testing.T
 	users                     userv1.UserServiceClient // as the gateway
 	auth, order, notification userv1.UserServiceClient
+	authService               *authService
 }
 
 func setup(t *testing.T) *harness {
 	t.Helper()
-	s := moduletest.Start(t, user.Module, moduletest.OverNATS())
+	fake := &authService{}
+	s := moduletest.Start(t, user.Module, moduletest.OverNATS(),
+		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, fake) }))
 	client := func(name string) userv1.UserServiceClient { return userv1.NewUserServiceClient(s.Client(name)) }
 	return &harness{
-		Service: s, t: t,
+		Service: s, t: t, authService: fake,
 		users: client("gateway"), auth: client("auth"), order: client("order"), notification: client("notification"),
 	}
 }

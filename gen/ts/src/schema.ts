@@ -636,6 +636,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows the browsers in which the caller is signed in, the one that was used last first
+         * @description Shows the browsers in which the caller is signed in, the one that was used last first. Needs a signed-in user.
+         */
+        get: operations["AuthService_ListSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Signs the caller out in one browser
+         * @description Signs the caller out in one browser. Needs a signed-in user.
+         */
+        delete: operations["AuthService_EndSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/sessions:revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs the caller out in all browsers but this one
+         * @description Signs the caller out in all browsers but this one. Without a session, as with an access token, it is all. Needs a signed-in user.
+         */
+        post: operations["AuthService_EndOtherSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/settings": {
         parameters: {
             query?: never;
@@ -711,7 +771,7 @@ export interface paths {
         put?: never;
         /**
          * Lets another person's call run, once, if that person repeats it within 24 hours of the first attempt
-         * @description Lets another person's call run, once, if that person repeats it within 24 hours of the first attempt. The caller must have the permission that the call needs. Needs the permission approval.decide in the marketplace.
+         * @description Lets another person's call run, once, if that person repeats it within 24 hours of the first attempt. The caller must have the permission that the call needs. Needs the permission approval.decide in the marketplace. The sign-in must be a recent one.
          */
         post: operations["SettingsService_ApproveCall"];
         delete?: never;
@@ -915,7 +975,7 @@ export interface paths {
         put?: never;
         /**
          * Cancels what was not shipped yet of anybody's order
-         * @description Cancels what was not shipped yet of anybody's order. Needs the permission order.cancel in the marketplace.
+         * @description Cancels what was not shipped yet of anybody's order. Needs the permission order.cancel in the marketplace. The sign-in must be a recent one.
          */
         post: operations["OrderService_CancelOrderAsOperator"];
         delete?: never;
@@ -1034,7 +1094,7 @@ export interface paths {
         get?: never;
         /**
          * Sets a system setting
-         * @description Sets a system setting. The change is a new version; it is refused if the setting has another version than expectedVersion. A value of null takes the setting back to its default. All processes of souk apply the change within a second. Needs the permission settings.write in the marketplace.
+         * @description Sets a system setting. The change is a new version; it is refused if the setting has another version than expectedVersion. A value of null takes the setting back to its default. All processes of souk apply the change within a second. Needs the permission settings.write in the marketplace. The sign-in must be a recent one.
          */
         put: operations["SettingsService_UpdateSetting"];
         post?: never;
@@ -1075,7 +1135,7 @@ export interface paths {
         put?: never;
         /**
          * Gives a system setting the value of an earlier version again
-         * @description Gives a system setting the value of an earlier version again. That is a new version. If the setting has the value already, nothing changes. Version 0 is the default, as before the first change. Only versions of the history can be chosen, and 0. Needs the permission settings.write in the marketplace.
+         * @description Gives a system setting the value of an earlier version again. That is a new version. If the setting has the value already, nothing changes. Version 0 is the default, as before the first change. Only versions of the history can be chosen, and 0. Needs the permission settings.write in the marketplace. The sign-in must be a recent one.
          */
         post: operations["SettingsService_RollbackSetting"];
         delete?: never;
@@ -1202,6 +1262,66 @@ export interface paths {
         get: operations["UserService_GetUser"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/users/{id}/sessions:revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs a user out in all browsers
+         * @description Signs a user out in all browsers. The user may sign in again. Needs the permission user.suspend in the marketplace.
+         */
+        post: operations["UserService_RevokeSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/users/{id}:reinstate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets a suspended user sign in again
+         * @description Lets a suspended user sign in again. Needs the permission user.suspend in the marketplace. The sign-in must be a recent one.
+         */
+        post: operations["UserService_ReinstateUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/users/{id}:suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keeps a user out
+         * @description Keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends himself, and only an admin suspends an admin. Suspending again changes nothing. Needs the permission user.suspend in the marketplace. The sign-in must be a recent one.
+         */
+        post: operations["UserService_SuspendUser"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1699,7 +1819,7 @@ export interface paths {
         put?: never;
         /**
          * Creates an API key, with which a system of the shop calls souk
-         * @description Creates an API key, with which a system of the shop calls souk. Only this answer, and that of RotateAPIKey, shows the secret. Only an owner of the shop creates keys, and at most shop.max_api_keys of them. A key can do what its scopes name, and no more than the owner who created it: it stops when that person leaves the shop. Needs the permission apikey.manage in the shop or in the marketplace.
+         * @description Creates an API key, with which a system of the shop calls souk. Only this answer, and that of RotateAPIKey, shows the secret. Only an owner of the shop creates keys, and at most shop.max_api_keys of them. A key can do what its scopes name, and no more than the owner who created it: it stops when that person leaves the shop. Needs the permission apikey.manage in the shop or in the marketplace. The sign-in must be a recent one.
          */
         post: operations["ShopService_CreateAPIKey"];
         delete?: never;
@@ -1739,7 +1859,7 @@ export interface paths {
         put?: never;
         /**
          * Gives an API key a new secret, and shows it
-         * @description Gives an API key a new secret, and shows it. The last one is valid for the time of the overlap; one that was rotated out before stops at once. Only an owner of the shop rotates keys, and then counts as the key's creator. Needs the permission apikey.manage in the shop or in the marketplace.
+         * @description Gives an API key a new secret, and shows it. The last one is valid for the time of the overlap; one that was rotated out before stops at once. Only an owner of the shop rotates keys, and then counts as the key's creator. Needs the permission apikey.manage in the shop or in the marketplace. The sign-in must be a recent one.
          */
         post: operations["ShopService_RotateAPIKey"];
         delete?: never;
@@ -1763,7 +1883,7 @@ export interface paths {
         put?: never;
         /**
          * Invites a person by e-mail to become a member of a shop
-         * @description Invites a person by e-mail to become a member of a shop. The person signs in with that address, verified by the sign-in provider, and accepts. A shop has at most shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours. Needs the permission member.manage in the shop or in the marketplace.
+         * @description Invites a person by e-mail to become a member of a shop. The person signs in with that address, verified by the sign-in provider, and accepts. A shop has at most shop.max_members members and open invitations, and sends at most 20 invitations in 24 hours. Needs the permission member.manage in the shop or in the marketplace. The sign-in must be a recent one.
          */
         post: operations["ShopService_InviteMember"];
         delete?: never;
@@ -1807,7 +1927,7 @@ export interface paths {
         put?: never;
         /**
          * Changes a member's role and permissions
-         * @description Changes a member's role and permissions. A user becomes a member by accepting an invitation; see InviteMember. Needs the permission member.manage in the shop or in the marketplace.
+         * @description Changes a member's role and permissions. A user becomes a member by accepting an invitation; see InviteMember. Needs the permission member.manage in the shop or in the marketplace. The sign-in must be a recent one.
          */
         post: operations["ShopService_AddMember"];
         delete?: never;
@@ -2925,6 +3045,18 @@ export interface components {
             /** @description Code of the voucher. */
             code: string;
         };
+        /** @description The message EndOtherSessionsRequest. */
+        EndOtherSessionsRequest: Record<string, never>;
+        /** @description The message EndOtherSessionsResponse. */
+        EndOtherSessionsResponse: {
+            /**
+             * Format: int32
+             * @description How many sessions have ended.
+             */
+            ended: number;
+        };
+        /** @description The message EndSessionResponse. */
+        EndSessionResponse: Record<string, never>;
         /** @description One thing that somebody did. */
         Entry: {
             /** @description What was done: called or read, when the call began; the event of a change, such as order.cancelled; or failed. */
@@ -3418,6 +3550,11 @@ export interface components {
             nextPageToken: string;
             /** @description The reviews of this page. */
             reviews: components["schemas"]["ReviewToModerate"][];
+        };
+        /** @description The message ListSessionsResponse. */
+        ListSessionsResponse: {
+            /** @description A browser in which a user is signed in. */
+            sessions: components["schemas"]["Session"][];
         };
         /** @description The message ListSettingVersionsResponse. */
         ListSettingVersionsResponse: {
@@ -4035,6 +4172,8 @@ export interface components {
             /** @description The address of the browser's subscription, or the app's token of FCM. */
             token: string;
         };
+        /** @description The message ReinstateUserRequest. */
+        ReinstateUserRequest: Record<string, never>;
         /** @description The message RejectCallRequest. */
         RejectCallRequest: Record<string, never>;
         /** @description A code that cannot be used for a cart. */
@@ -4144,6 +4283,16 @@ export interface components {
         };
         /** @description The message RevokeInvitationResponse. */
         RevokeInvitationResponse: Record<string, never>;
+        /** @description The message RevokeSessionsRequest. */
+        RevokeSessionsRequest: Record<string, never>;
+        /** @description The message RevokeSessionsResponse. */
+        RevokeSessionsResponse: {
+            /**
+             * Format: int32
+             * @description How many sessions have ended.
+             */
+            ended: number;
+        };
         /** @description The message RollbackSettingRequest. */
         RollbackSettingRequest: {
             /**
@@ -4214,6 +4363,32 @@ export interface components {
             nextPageToken: string;
             /** @description A person with an account. */
             users: components["schemas"]["User"][];
+        };
+        /** @description A browser in which a user is signed in. */
+        Session: {
+            /** @description From where the user signed in; empty: it is not known. */
+            address: string;
+            /** @description In words, by what the browser says of itself, e.g. "Firefox on Linux"; empty: it is not known. */
+            browser: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description The request came in this session. */
+            current: boolean;
+            /**
+             * Format: date-time
+             * @description When it ends, used or not.
+             */
+            expiresAt: string;
+            /** @description "ses_…"; not secret. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description To a minute.
+             */
+            lastUsedAt: string;
         };
         /** @description The message SetDefaultAddressRequest. */
         SetDefaultAddressRequest: {
@@ -4556,6 +4731,21 @@ export interface components {
              */
             source: "bounce" | "operator";
         };
+        /** @description The message SuspendUserRequest. */
+        SuspendUserRequest: {
+            /** @description Why; for operators, who see it with the user. The user is not told. */
+            reason: string;
+        };
+        /** @description Keeps a user out. */
+        Suspension: {
+            /** @description Why, for operators. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When an operator suspended the user.
+             */
+            suspendedAt: string;
+        };
         /** @description A text of notices. It is a template of Go. */
         Template: {
             /** @description The operator who wrote it. Empty: the default. */
@@ -4841,6 +5031,8 @@ export interface components {
             phone: string;
             /** @description The user's choices. */
             preferences: components["schemas"]["Preferences"];
+            /** @description Set while the user is suspended. */
+            suspension: components["schemas"]["Suspension"];
             /**
              * Format: date-time
              * @description When it last changed.
@@ -5552,7 +5744,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5588,7 +5780,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5632,7 +5824,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5694,7 +5886,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5738,7 +5930,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5784,7 +5976,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5905,7 +6097,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -5973,7 +6165,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6031,7 +6223,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6071,7 +6263,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6122,7 +6314,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6167,7 +6359,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6229,7 +6421,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6269,7 +6461,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6313,7 +6505,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6371,7 +6563,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6430,7 +6622,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6474,7 +6666,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6535,7 +6727,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6621,7 +6813,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6684,7 +6876,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6731,7 +6923,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6801,7 +6993,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6860,7 +7052,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6900,7 +7092,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6944,7 +7136,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -6991,7 +7183,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7058,7 +7250,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7152,8 +7344,150 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    AuthService_ListSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSessionsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    AuthService_EndSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndSessionResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    AuthService_EndOtherSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndOtherSessionsRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndOtherSessionsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
@@ -7188,7 +7522,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7228,7 +7562,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7270,7 +7604,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7309,7 +7643,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7355,8 +7689,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7426,7 +7770,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7500,7 +7844,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7544,7 +7888,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7612,7 +7956,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7648,7 +7992,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7691,7 +8035,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7750,7 +8094,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7787,7 +8131,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7834,7 +8178,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7905,7 +8249,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -7974,8 +8318,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8042,7 +8396,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8105,7 +8459,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8148,7 +8502,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8195,7 +8549,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8254,7 +8608,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8296,8 +8650,17 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8347,7 +8710,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8394,8 +8757,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8461,7 +8834,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8508,7 +8881,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8572,7 +8945,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8616,7 +8989,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8682,7 +9055,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8747,7 +9120,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8786,7 +9159,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8797,6 +9170,236 @@ export interface operations {
                 };
             };
             404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    UserService_RevokeSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier of the user. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeSessionsRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevokeSessionsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    UserService_ReinstateUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier of the user. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReinstateUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    UserService_SuspendUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier of the user. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SuspendUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -8830,7 +9433,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8875,7 +9478,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8939,7 +9542,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -8984,7 +9587,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9048,7 +9651,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9087,7 +9690,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9135,7 +9738,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9197,7 +9800,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9411,7 +10014,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9468,7 +10071,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9593,7 +10196,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9660,7 +10263,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9761,7 +10364,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9814,7 +10417,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9881,7 +10484,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -9951,7 +10554,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10021,7 +10624,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10119,7 +10722,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10167,7 +10770,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10237,7 +10840,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10307,7 +10910,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10426,7 +11029,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10540,7 +11143,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10595,7 +11198,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10642,8 +11245,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10707,7 +11320,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10756,8 +11369,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10824,7 +11447,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10871,8 +11494,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10936,7 +11569,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -10981,7 +11614,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11028,8 +11661,18 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11093,7 +11736,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11149,7 +11792,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11196,7 +11839,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11246,7 +11889,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11313,7 +11956,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11358,7 +12001,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11405,7 +12048,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11454,7 +12097,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11521,7 +12164,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11570,7 +12213,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11695,7 +12338,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11758,7 +12401,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11808,7 +12451,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11856,7 +12499,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11918,7 +12561,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -11962,7 +12605,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12020,7 +12663,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12090,7 +12733,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12188,7 +12831,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12228,7 +12871,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12272,7 +12915,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12320,7 +12963,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12368,7 +13011,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
@@ -12438,7 +13081,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthenticated"];
-            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {
                     "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];

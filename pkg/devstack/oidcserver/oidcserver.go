@@ -1,8 +1,8 @@
 // Package oidcserver is the OpenID provider of `souk dev`. Anyone can sign in as any user, without a password.
 //
 // With it, development and tests use the same flow as production: authorization code with PKCE, JWKS, userinfo,
-// end of session. Access tokens are JWTs for the audience "souk" with the claims sub, email, email_verified, name
-// and roles. The provider saves its signing key, port and users, so that tokens stay valid over a restart. It
+// end of session. Access tokens are JWTs (RFC 9068) for the audience "souk" with the claims sub, email, email_verified,
+// name, roles and auth_time. The provider saves its signing key, port and users, so that tokens stay valid over a restart. It
 // answers requests for loopback addresses only and is not for use outside of development.
 package oidcserver
 
@@ -25,7 +25,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zitadel/oidc/v3/pkg/crypto"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
@@ -138,8 +137,10 @@ func start(ctx context.Context, o Options) (*Provider, error) {
 		GrantTypeRefreshToken: true,
 		SupportedScopes:       []string{"openid", "profile", "email", "offline_access"},
 	}
-	_, _ = rand.Read(config.CryptoKey[:]) // never fails
-	p.provider, err = op.NewProvider(config, p.storage, op.StaticIssuer(p.issuer), op.WithAllowInsecure())
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	p.provider, err = op.NewProvider(config, p.storage, op.StaticIssuer(p.issuer), op.WithAllowInsecure(),
+		op.WithCrypto(jwtCrypto{op.NewAES256GCMCrypto(key, "")}))
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -239,22 +240,7 @@ func (p *Provider) Token(_ context.Context, email string, roles []string, ttl ti
 		u.Roles = roles
 	}
 	now := p.storage.clock.Now()
-	claims := map[string]any{
-		"iss": p.issuer, "sub": u.subject(), "aud": []string{Audience}, "client_id": ClientID, "jti": rand.Text(),
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(ttl).Unix(),
-	}
-	for k, v := range u.claims() {
-		claims[k] = v
-	}
-	signer, err := op.SignerFromKey(p.storage.state.key)
-	if err != nil {
-		return "", fmt.Errorf("oidc: sign: %w", err)
-	}
-	token, err := crypto.Sign(claims, signer)
-	if err != nil {
-		return "", fmt.Errorf("oidc: sign: %w", err)
-	}
-	return token, nil
+	return p.storage.accessToken(p.issuer, u, now, now, now.Add(ttl))
 }
 
 // serveToken answers {email, roles[], ttl} ("1h30m", optional) with {accessToken}.

@@ -80,6 +80,7 @@ func verified(t *testing.T, p *oidcserver.Provider, hc *http.Client, token strin
 	var c claims
 	_, err := oidc.ParseToken(token, &c)
 	require.NoError(t, err)
+	require.Equal(t, "at+jwt", mustSigned(t, token).Signatures[0].Protected.ExtraHeaders[jose.HeaderType])
 	payload, err := rp.NewRemoteKeySet(hc, p.Issuer()+"/keys").VerifySignature(t.Context(), mustSigned(t, token))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(payload, &c))
@@ -140,7 +141,10 @@ func TestCodeFlowSignsInRefreshesAndSignsOut(t *testing.T) {
 
 	fresh, err := rp.RefreshTokens[*oidc.IDTokenClaims](t.Context(), party, tokens.RefreshToken, "", "")
 	require.NoError(t, err)
-	require.Equal(t, c.Subject, verified(t, p, hc, fresh.AccessToken).Subject)
+	refreshed := verified(t, p, hc, fresh.AccessToken)
+	require.Equal(t, c.Subject, refreshed.Subject)
+	require.WithinDuration(t, time.Now(), c.AuthTime.AsTime(), time.Minute)
+	require.Equal(t, c.AuthTime, refreshed.AuthTime, "nobody has signed in again")
 	_, err = rp.RefreshTokens[*oidc.IDTokenClaims](t.Context(), party, tokens.RefreshToken, "", "")
 	require.Error(t, err, "a refresh token is good once")
 

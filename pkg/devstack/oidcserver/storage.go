@@ -59,7 +59,8 @@ func newStorage(s *state, o Options) *storage {
 type grant struct {
 	subject string
 	scopes  []string
-	at      time.Time
+	// at is when the user signed in, and made when the refresh token was made.
+	at, made time.Time
 }
 
 func (g *grant) GetAMR() []string            { return nil }
@@ -176,14 +177,31 @@ func (s *storage) signIn(id, email string) error {
 	return nil
 }
 
-func (s *storage) CreateAccessToken(context.Context, op.TokenRequest) (string, time.Time, error) {
-	return rand.Text(), s.clock.Now().Add(defaultTTL), nil
+func (s *storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (string, time.Time, error) {
+	now := s.clock.Now()
+	u, ok := s.state.bySubject(r.GetSubject())
+	if !ok {
+		return "", time.Time{}, errors.New("no such user")
+	}
+	token, err := s.accessToken(op.IssuerFromContext(ctx), u, now, signedInAt(r), now.Add(defaultTTL))
+	return token, now.Add(defaultTTL), err
+}
+
+func signedInAt(r op.TokenRequest) time.Time {
+	if known, ok := r.(interface{ GetAuthTime() time.Time }); ok {
+		return known.GetAuthTime()
+	}
+	return time.Time{}
 }
 
 func (s *storage) CreateAccessAndRefreshTokens(
-	_ context.Context, r op.TokenRequest, current string,
+	ctx context.Context, r op.TokenRequest, current string,
 ) (string, string, time.Time, error) {
 	now := s.clock.Now()
+	access, expires, err := s.CreateAccessToken(ctx, r)
+	if err != nil {
+		return "", "", time.Time{}, err
+	}
 	next := rand.Text() + rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,19 +212,21 @@ func (s *storage) CreateAccessAndRefreshTokens(
 		delete(s.refresh, current)
 	}
 	for token, g := range s.refresh {
-		if now.Sub(g.at) > refreshTTL || len(s.refresh) >= maxHeld {
+		if now.Sub(g.made) > refreshTTL || len(s.refresh) >= maxHeld {
 			delete(s.refresh, token)
 		}
 	}
-	s.refresh[next] = &grant{subject: r.GetSubject(), scopes: slices.Clone(r.GetScopes()), at: now}
-	return rand.Text(), next, now.Add(defaultTTL), nil
+	s.refresh[next] = &grant{
+		subject: r.GetSubject(), scopes: slices.Clone(r.GetScopes()), at: signedInAt(r), made: now,
+	}
+	return access, next, expires, nil
 }
 
 func (s *storage) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, ok := s.refresh[token]
-	if !ok || s.clock.Now().Sub(g.at) > refreshTTL {
+	if !ok || s.clock.Now().Sub(g.made) > refreshTTL {
 		return nil, op.ErrInvalidRefreshToken
 	}
 	snapshot := *g
@@ -314,12 +334,8 @@ func (s *storage) SetIntrospectionFromToken(
 	return errors.New("introspection is not offered: access tokens are JWTs")
 }
 
-func (s *storage) GetPrivateClaimsFromScopes(_ context.Context, userID, _ string, _ []string) (map[string]any, error) {
-	u, ok := s.state.bySubject(userID)
-	if !ok {
-		return nil, errors.New("no such user")
-	}
-	return u.claims(), nil
+func (s *storage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+	return nil, errors.New("access tokens are made by accessToken")
 }
 
 func (s *storage) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
@@ -347,7 +363,7 @@ func (c *client) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
 func (c *client) LoginURL(id string) string            { return "/login?id=" + id }
-func (c *client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
+func (c *client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeBearer } // see jwtCrypto
 func (c *client) IDTokenLifetime() time.Duration       { return defaultTTL }
 func (c *client) DevMode() bool                        { return false }
 func (c *client) IsScopeAllowed(string) bool           { return false }

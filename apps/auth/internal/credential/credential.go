@@ -11,7 +11,10 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"souk/pkg/errs"
+	"souk/pkg/id"
 )
 
 // sessionIDBytes is the number of random bytes in a session's ID.
@@ -29,13 +32,19 @@ func NewSessionID() string { return Random(sessionIDBytes) }
 
 // SessionDigest returns the key under which a session is stored. A reader of the store learns no session ID.
 //
-// Errors: unauthenticated (id cannot be a session's).
-func SessionDigest(id string) (string, error) {
-	if len(id) != base64.RawURLEncoding.EncodedLen(sessionIDBytes) {
+// Errors: unauthenticated (sessionID cannot be a session's).
+func SessionDigest(sessionID string) (string, error) {
+	if len(sessionID) != base64.RawURLEncoding.EncodedLen(sessionIDBytes) {
 		return "", errs.New(errs.Unauthenticated, "this is not a session")
 	}
-	sum := sha256.Sum256([]byte(id))
+	sum := sha256.Sum256([]byte(sessionID))
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// PublicSessionID returns the name under which a user sees the session with the digest. It does not tell the digest.
+func PublicSessionID(digest string) string {
+	sum := sha256.Sum256([]byte("souk session " + digest))
+	return id.Format(id.Session, uuid.UUID(sum[:16]))
 }
 
 // NewDevice returns what a browser keeps to be recognized. It proves nothing but that.

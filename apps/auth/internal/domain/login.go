@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"souk/pkg/errs"
 )
 
 // LoginLifetime is the longest time from the start of a sign-in to the provider's answer.
@@ -24,6 +26,48 @@ type Login struct {
 	ReturnTo    string    `json:"t"`
 	RedirectURI string    `json:"r"`
 	Expires     time.Time `json:"e"`
+	// MaxAge is how many seconds ago the user may have entered credentials at the provider; 0: any number. Again: the
+	// user enters them in this sign-in.
+	MaxAge int64 `json:"a,omitempty"`
+	Again  bool  `json:"p,omitempty"`
+}
+
+// clockSkew is the largest difference between the provider's clock and ours.
+const clockSkew = 30 * time.Second
+
+// Check returns an error if the user entered credentials too long ago for this sign-in: a provider may not support the
+// parameters that ask for it, and a browser may remove them.
+//
+// Errors: sign_in_again.
+func (l Login) Check(authTime time.Time) error {
+	oldest := l.Expires.Add(-LoginLifetime) // when it began
+	switch {
+	case l.Again:
+	case l.MaxAge > 0:
+		oldest = oldest.Add(-time.Duration(l.MaxAge) * time.Second)
+	default:
+		return nil
+	}
+	if authTime.Before(oldest.Add(-clockSkew)) {
+		return errs.New(
+			errs.SignInAgain,
+			"the sign-in provider has not asked for a new sign-in: begin again at /auth/login",
+		)
+	}
+	return nil
+}
+
+// RecentUntil returns until when a sign-in is a recent one, if it is one for recent (0: for ever) and the user entered
+// credentials at authTime. It returns the zero time if that is unknown, or later than now.
+func RecentUntil(authTime, now time.Time, recent time.Duration) time.Time {
+	switch {
+	case recent == 0:
+		return time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	case authTime.IsZero(), authTime.After(now.Add(clockSkew)):
+		return time.Time{}
+	default:
+		return authTime.Add(recent)
+	}
 }
 
 // LocalPath returns s if it is a path on this host, else "/". A string that a browser could read as another

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"souk/pkg/errs"
 	"souk/pkg/permission"
 )
 
@@ -24,6 +25,8 @@ type Person struct {
 	Roles []string
 	// RolesKnown reports whether the provider said anything about roles.
 	RolesKnown bool
+	// AuthTime is when the person last entered credentials at the provider; zero: the provider did not say it.
+	AuthTime time.Time
 }
 
 // Complete fills the unset fields of p from o, which is about the same person.
@@ -63,8 +66,17 @@ type Actor struct {
 	Key   *Key
 	ID    string
 	Roles []string
+	// SessionID is "ses_…" if the credential is a session.
+	SessionID string
+	// RecentUntil is until when a user's sign-in is a recent one; zero: it is none.
+	RecentUntil time.Time
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
+}
+
+// Suspended returns the error with which a suspended user is refused.
+func Suspended() error {
+	return errs.New(errs.AccountSuspended, "this account is suspended: ask the marketplace why")
 }
 
 // Roles reads roles from a token's claims: an array of names, a text with names, or an object keyed by name.

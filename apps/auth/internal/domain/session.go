@@ -29,6 +29,10 @@ type Session struct {
 	Expires time.Time
 	// Seen is the last use, to a minute.
 	Seen time.Time
+	// AuthTime is when the user entered credentials at the provider; zero: the provider did not say it.
+	AuthTime time.Time
+	// Browser is what signed in, in words, and Address from where; "": it is not known.
+	Browser, Address string
 }
 
 // NewSession returns a session that begins now.

@@ -3,6 +3,7 @@ package handler
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,7 +27,10 @@ func New(s *service.Service) *RPC { return &RPC{service: s} }
 //
 // Errors: invalid_argument, unavailable, timeout.
 func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*authv1.BeginLoginResponse, error) {
-	begun, err := r.service.BeginLogin(ctx, in.GetReturnTo(), in.GetRedirectUri(), in.GetDevice())
+	begun, err := r.service.BeginLogin(ctx, service.Requested{
+		ReturnTo: in.GetReturnTo(), RedirectURI: in.GetRedirectUri(), Device: in.GetDevice(), MaxAge: in.GetMaxAge(),
+		Again: in.GetAgain(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -37,12 +41,14 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 
 // CompleteLogin opens a session.
 //
-// Errors: unauthenticated, unavailable, timeout.
+// Errors: unauthenticated, sign_in_again, account_suspended, unavailable, timeout.
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
-	res, err := r.service.CompleteLogin(ctx, in.GetCode(), in.GetState(), in.GetLoginCookie(), in.GetGuestToken(),
-		in.GetDevice())
+	res, err := r.service.CompleteLogin(ctx, service.Returned{
+		Code: in.GetCode(), State: in.GetState(), Cookie: in.GetLoginCookie(), Device: in.GetDevice(),
+		GuestToken: in.GetGuestToken(), UserAgent: in.GetUserAgent(), Address: in.GetAddress(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.
 
 // Authenticate returns the actor of a credential.
 //
-// Errors: unauthenticated, unavailable, timeout.
+// Errors: unauthenticated, account_suspended, unavailable, timeout.
 func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	var actor domain.Actor
 	var err error
@@ -93,7 +99,9 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 	if err != nil {
 		return nil, err
 	}
-	res := &authv1.AuthenticateResponse{Kind: string(identity.KindUser), SubjectId: actor.ID, Roles: actor.Roles}
+	res := &authv1.AuthenticateResponse{
+		Kind: string(identity.KindUser), SubjectId: actor.ID, Roles: actor.Roles, SessionId: actor.SessionID,
+	}
 	if actor.Guest {
 		res.Kind = string(identity.KindGuest)
 	}
@@ -101,10 +109,26 @@ func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) 
 		res.Kind, res.ShopId, res.Permissions = string(identity.KindKey), k.ShopID, k.Permissions
 		res.AllowedAddresses, res.RatePerMinute = k.Addresses, int32(k.RatePerMinute) //nolint:gosec // by the contract
 	}
+	if !actor.RecentUntil.IsZero() {
+		res.RecentUntil = timestamppb.New(actor.RecentUntil)
+	}
+	res.RecentSeconds = int64(r.service.RecentSignIn / time.Second)
 	if !actor.ReusableUntil.IsZero() {
 		res.ReusableUntil = timestamppb.New(actor.ReusableUntil)
 	}
 	return res, nil
+}
+
+// SetSuspension says whether a user is suspended.
+//
+// Errors: unavailable.
+func (r *RPC) SetSuspension(
+	ctx context.Context, in *authv1.SetSuspensionRequest,
+) (*authv1.SetSuspensionResponse, error) {
+	if err := r.service.SetSuspension(ctx, in.GetUserId(), in.GetSuspended(), in.GetRevision()); err != nil {
+		return nil, err
+	}
+	return &authv1.SetSuspensionResponse{}, nil
 }
 
 // MergeGuest moves a guest's cart and orders to the caller.

@@ -33,8 +33,8 @@ var joseAlgorithms = func() []jose.SignatureAlgorithm {
 	return out
 }()
 
-// Verify returns the owner and end of an access token. The error does not say what is wrong with the token;
-// the log does, at debug level.
+// Verify returns the owner and end of an access token. The error does not say what is wrong with the token, unless it is
+// an ID token; the log does, at debug level.
 //
 // Errors: unauthenticated, unavailable, timeout.
 func (p *Provider) Verify(ctx context.Context, accessToken string) (domain.Access, error) {
@@ -56,10 +56,9 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 	if err != nil || len(jws.Signatures) != 1 {
 		return domain.Access{}, p.refused("not a JWT with an accepted algorithm")
 	}
-	if typ, ok := jws.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); ok {
-		if typ = strings.TrimPrefix(strings.ToLower(typ), "application/"); typ != "jwt" && typ != "at+jwt" {
-			return domain.Access{}, p.refused("another type of token")
-		}
+	typ, _ := jws.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string)
+	if typ = strings.TrimPrefix(strings.ToLower(typ), "application/"); typ != "" && typ != "jwt" && typ != "at+jwt" {
+		return domain.Access{}, p.refused("another type of token")
 	}
 	payload, err := f.keys.VerifySignature(ctx, jws)
 	if err != nil {
@@ -86,10 +85,18 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 		return domain.Access{}, p.refused("not valid yet")
 	case c.Subject == "" || len(c.Subject) > maxSubject:
 		return domain.Access{}, p.refused("subject")
-	case c.Nonce != "" || c.AccessTokenHash != "" || c.CodeHash != "":
-		return domain.Access{}, p.refused("an ID token") // ID tokens end up in browsers and logs: they grant nothing
+	case typ != "at+jwt" && p.isIDToken(&c):
+		return domain.Access{}, errs.New(errs.Unauthenticated,
+			"this is an ID token, which says who somebody is and grants nothing: sign in, and send the access token")
 	}
 	return domain.Access{Person: p.person(&c), Expires: expires}, nil
+}
+
+// isIDToken reports whether the claims can be those of an ID token. ID tokens end up in browsers and logs, so they grant
+// nothing. Their audience is the client, and an access token's is an API (RFC 9068), perhaps beside the client.
+func (p *Provider) isIDToken(c *oidc.IDTokenClaims) bool {
+	return c.Nonce != "" || c.AccessTokenHash != "" || c.CodeHash != "" ||
+		!slices.ContainsFunc(c.Audience, func(a string) bool { return a != p.o.ClientID })
 }
 
 func (p *Provider) refused(reason string) error {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -148,9 +149,17 @@ func (p *Provider) AuthorizeURL(ctx context.Context, l domain.Login) (string, er
 	if err != nil {
 		return "", err
 	}
-	return rp.AuthURL(l.State, f.party,
+	options := []rp.AuthURLOpt{
 		rp.WithCodeChallenge(oidc.NewSHACodeChallenge(l.Verifier)),
-		param("nonce", l.Nonce), param("redirect_uri", l.RedirectURI)), nil
+		param("nonce", l.Nonce), param("redirect_uri", l.RedirectURI),
+	}
+	if l.MaxAge > 0 {
+		options = append(options, param("max_age", strconv.FormatInt(l.MaxAge, 10)))
+	}
+	if l.Again {
+		options = append(options, param("prompt", "login"))
+	}
+	return rp.AuthURL(l.State, f.party, options...), nil
 }
 
 func param(name, value string) rp.AuthURLOpt {
@@ -315,6 +324,9 @@ func (p *Provider) person(c *oidc.IDTokenClaims) domain.Person {
 	}
 	if c.IssuedAt != 0 {
 		person.IssuedAt = c.IssuedAt.AsTime()
+	}
+	if c.AuthTime != 0 {
+		person.AuthTime = c.AuthTime.AsTime()
 	}
 	person.Roles, person.RolesKnown = domain.Roles(c.Claims, p.o.RolesClaim)
 	return person

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -20,8 +21,6 @@ const (
 	sessionPrefix = "auth:session:" // + digest → session
 	userPrefix    = "auth:user:"    // + user ID → sorted set of digests by absolute end
 
-	// maxSessions is the largest number of sessions of one user; a further one replaces the first to end.
-	maxSessions = 100
 	// cachedFor is how long a session is cached in the client; Redis invalidates it at once when it changes.
 	cachedFor = time.Minute
 )
@@ -40,13 +39,17 @@ type Sessions struct {
 	client    rueidis.Client
 	clock     clock.Clock
 	lifetimes domain.Lifetimes
+	most      int
 	list      *rueidis.Lua
+	suspend   *rueidis.Lua
 }
 
-// New returns the sessions stored in Redis.
-func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes) *Sessions {
+// New returns the sessions stored in Redis. most is the largest number of sessions of one user: a further one replaces
+// the first to end.
+func New(client rueidis.Client, c clock.Clock, l domain.Lifetimes, most int) *Sessions {
 	return &Sessions{
-		client: client, clock: c, lifetimes: l, list: rueidis.NewLuaScript(listScript),
+		client: client, clock: c, lifetimes: l, most: most,
+		list: rueidis.NewLuaScript(listScript), suspend: rueidis.NewLuaScript(suspendScript),
 	}
 }
 
@@ -57,12 +60,15 @@ type record struct {
 	Created int64    `json:"c"`
 	Expires int64    `json:"x"`
 	Seen    int64    `json:"s"`
+	Auth    int64    `json:"t,omitempty"`
+	Browser string   `json:"b,omitempty"`
+	Address string   `json:"a,omitempty"`
 }
 
 // Create stores a new session. If the user has too many, the first to end are deleted. After an error the session may
 // exist, but its ID must not be used.
 //
-// Errors: unavailable.
+// Errors: account_suspended, unavailable.
 func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) error {
 	value, ttl, err := r.encode(s)
 	if err != nil {
@@ -73,10 +79,13 @@ func (r *Sessions) Create(ctx context.Context, digest string, s domain.Session) 
 		return redisx.Err(err)
 	}
 	now := r.clock.Now()
-	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID}, []string{
+	excess, err := r.list.Exec(ctx, r.client, []string{userPrefix + s.UserID, suspensionKey(s.UserID)}, []string{
 		digest, millis(s.Expires), millis(now), strconv.FormatInt(s.Expires.Sub(now).Milliseconds(), 10),
-		strconv.Itoa(maxSessions),
+		strconv.Itoa(r.most),
 	}).AsStrSlice()
+	if rueidis.IsRedisNil(err) {
+		return errors.Join(domain.Suspended(), r.delete(ctx, s.UserID, []string{digest}))
+	}
 	if err != nil {
 		return redisx.Err(err)
 	}
@@ -91,17 +100,62 @@ func (r *Sessions) Get(ctx context.Context, digest string) (domain.Session, erro
 	if err != nil {
 		return domain.Session{}, redisx.Err(err)
 	}
+	return decode(b)
+}
+
+func decode(b []byte) (domain.Session, error) {
 	var rec record
 	if err := json.Unmarshal(b, &rec); err != nil {
 		return domain.Session{}, fmt.Errorf("a session in Redis cannot be read: %w", err)
 	}
+	var auth time.Time
+	if rec.Auth != 0 {
+		auth = time.UnixMilli(rec.Auth).UTC()
+	}
 	return domain.Session{
-		UserID:  rec.User,
-		Roles:   rec.Roles,
-		Created: time.UnixMilli(rec.Created).UTC(),
-		Expires: time.UnixMilli(rec.Expires).UTC(),
-		Seen:    time.UnixMilli(rec.Seen).UTC(),
+		AuthTime: auth,
+		UserID:   rec.User,
+		Roles:    rec.Roles,
+		Created:  time.UnixMilli(rec.Created).UTC(),
+		Expires:  time.UnixMilli(rec.Expires).UTC(),
+		Seen:     time.UnixMilli(rec.Seen).UTC(),
+		Browser:  rec.Browser,
+		Address:  rec.Address,
 	}, nil
+}
+
+// List returns the sessions of a user by their digests. Some may have ended by their times.
+//
+// Errors: unavailable.
+func (r *Sessions) List(ctx context.Context, userID string) (map[string]domain.Session, error) {
+	digests, err := r.digests(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	cmds := make(rueidis.Commands, 0, len(digests))
+	for _, d := range digests {
+		cmds = append(cmds, r.client.B().Get().Key(sessionPrefix+d).Build())
+	}
+	out := make(map[string]domain.Session, len(digests))
+	for i, res := range r.client.DoMulti(ctx, cmds...) {
+		b, err := res.AsBytes()
+		if rueidis.IsRedisNil(err) {
+			continue // it was not used for too long
+		}
+		if err != nil {
+			return nil, redisx.Err(err)
+		}
+		if out[digests[i]], err = decode(b); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (r *Sessions) digests(ctx context.Context, userID string) ([]string, error) {
+	all := r.client.B().Zrange().Key(userPrefix + userID).Min("0").Max("-1").Build()
+	digests, err := r.client.Do(ctx, all).AsStrSlice()
+	return digests, redisx.Err(err)
 }
 
 // Touch writes a session's last use, unless the session is gone.
@@ -121,21 +175,20 @@ func (r *Sessions) Touch(ctx context.Context, digest string, s domain.Session) e
 	return redisx.Err(r.client.Do(ctx, r.awaiting(key)).Error())
 }
 
-// Delete ends a session.
+// Delete ends sessions of a user.
 //
 // Errors: unavailable.
-func (r *Sessions) Delete(ctx context.Context, digest, userID string) error {
-	return r.delete(ctx, userID, []string{digest})
+func (r *Sessions) Delete(ctx context.Context, userID string, digests ...string) error {
+	return r.delete(ctx, userID, digests)
 }
 
 // DeleteAll ends all sessions of a user.
 //
 // Errors: unavailable.
 func (r *Sessions) DeleteAll(ctx context.Context, userID string) error {
-	all := r.client.B().Zrange().Key(userPrefix + userID).Min("0").Max("-1").Build()
-	digests, err := r.client.Do(ctx, all).AsStrSlice()
+	digests, err := r.digests(ctx, userID)
 	if err != nil {
-		return redisx.Err(err)
+		return err
 	}
 	return r.delete(ctx, userID, digests)
 }
@@ -168,12 +221,19 @@ func (r *Sessions) awaiting(key string) rueidis.Completed {
 func (r *Sessions) Ping(ctx context.Context) error { return redisx.Ping(ctx, r.client) }
 
 func (r *Sessions) encode(s domain.Session) (value, ttl string, err error) {
+	var auth int64
+	if !s.AuthTime.IsZero() {
+		auth = s.AuthTime.UnixMilli()
+	}
 	b, err := json.Marshal(record{
+		Auth:    auth,
 		User:    s.UserID,
 		Roles:   s.Roles,
 		Created: s.Created.UnixMilli(),
 		Expires: s.Expires.UnixMilli(),
 		Seen:    s.Seen.UnixMilli(),
+		Browser: s.Browser,
+		Address: s.Address,
 	})
 	if err != nil {
 		return "", "", fmt.Errorf("encode a session: %w", err)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 	"souk/pkg/errs"
 )
 
-// reusable is how long an answer about a bearer token may be kept.
+// reusable is how long an answer about a bearer token may be kept. The gateway asks again within a second, and uses what
+// it has kept while auth does not answer.
 const reusable = time.Minute
 
 // keyReusable is how long an answer about an API key may be kept: a key that is deleted, rotated out or expired, and
@@ -22,7 +24,7 @@ const keyReusable = 800 * time.Millisecond
 
 // Bearer returns the actor of a bearer token: an access token of the provider, a guest token, or an API key.
 //
-// Errors: unauthenticated, and those of the provider, the user service and the shop service.
+// Errors: unauthenticated, account_suspended, and those of the provider, the user service, the shop service and Redis.
 func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error) {
 	if apikey.Claims(token) {
 		return s.key(ctx, token)
@@ -54,7 +56,13 @@ func (s *Service) Bearer(ctx context.Context, token string) (domain.Actor, error
 		}
 		s.known.put(access.Person, userID)
 	}
-	return domain.Actor{ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable))}, nil
+	if suspended, err := s.Sessions.Suspended(ctx, userID); err != nil || suspended {
+		return domain.Actor{}, cmp.Or(err, domain.Suspended())
+	}
+	return domain.Actor{
+		ID: userID, Roles: access.Roles, ReusableUntil: earlier(access.Expires, now.Add(reusable)),
+		RecentUntil: domain.RecentUntil(access.AuthTime, now, s.RecentSignIn),
+	}, nil
 }
 
 // key returns the actor of an API key. A guess without the right checksum costs no look-up.
@@ -80,6 +88,14 @@ func (s *Service) key(ctx context.Context, secret string) (domain.Actor, error) 
 	}}, nil
 }
 
+// SetSuspension says whether a user is suspended: the revision of the user says which of several calls is the latest. The
+// sessions of a suspended user end.
+//
+// Errors: unavailable.
+func (s *Service) SetSuspension(ctx context.Context, userID string, suspended bool, revision int64) error {
+	return s.Sessions.SetSuspension(ctx, userID, suspended, revision)
+}
+
 // Session returns the actor of a session, and records its use.
 //
 // Errors: unauthenticated, unavailable.
@@ -93,7 +109,10 @@ func (s *Service) Session(ctx context.Context, sessionID string) (domain.Actor, 
 			s.Logger.Warn("a session's use was not recorded", zap.Error(err))
 		}
 	}
-	return domain.Actor{ID: session.UserID, Roles: session.Roles}, nil
+	return domain.Actor{
+		ID: session.UserID, Roles: session.Roles, SessionID: credential.PublicSessionID(digest),
+		RecentUntil: domain.RecentUntil(session.AuthTime, s.Clock.Now(), s.RecentSignIn),
+	}, nil
 }
 
 func (s *Service) session(ctx context.Context, sessionID string) (digest string, session domain.Session, err error) {

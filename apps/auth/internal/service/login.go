@@ -33,19 +33,32 @@ type Begun struct {
 	Device string
 }
 
-// BeginLogin begins a sign-in. device is what the browser has kept; "" or one that cannot be: a new one.
+// Requested is the sign-in that a browser asks for.
+type Requested struct {
+	// ReturnTo is where the browser goes afterwards, and RedirectURI where the provider sends it.
+	ReturnTo, RedirectURI string
+	// Device is what the browser has kept; "" or one that cannot be: it gets a new one.
+	Device string
+	// MaxAge and Again are those of [domain.Login].
+	MaxAge int64
+	Again  bool
+}
+
+// BeginLogin begins a sign-in.
 //
 // Errors: invalid_argument, and those of the provider.
-func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI, device string) (Begun, error) {
-	if u, err := url.Parse(redirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+func (s *Service) BeginLogin(ctx context.Context, r Requested) (Begun, error) {
+	if u, err := url.Parse(r.RedirectURI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return Begun{}, errs.InvalidField("redirectUri", "must be an http or https URL")
 	}
 	l := domain.Login{
 		State:       credential.Random(secretBytes),
 		Nonce:       credential.Random(secretBytes),
 		Verifier:    credential.Random(secretBytes),
-		ReturnTo:    domain.LocalPath(returnTo),
-		RedirectURI: redirectURI,
+		ReturnTo:    domain.LocalPath(r.ReturnTo),
+		RedirectURI: r.RedirectURI,
+		MaxAge:      r.MaxAge,
+		Again:       r.Again,
 		Expires:     s.Clock.Now().Add(domain.LoginLifetime),
 	}
 	authorizeURL, err := s.Provider.AuthorizeURL(ctx, l)
@@ -56,7 +69,7 @@ func (s *Service) BeginLogin(ctx context.Context, returnTo, redirectURI, device 
 	if err != nil {
 		return Begun{}, err
 	}
-	device, _, err = known(device)
+	device, _, err := known(r.Device)
 	return Begun{AuthorizeURL: authorizeURL, Cookie: cookie, Device: device}, err
 }
 
@@ -78,30 +91,42 @@ type SignedIn struct {
 	Device    string // see [Begun]
 }
 
+// Returned is what a browser brings back from the provider.
+type Returned struct {
+	Code, State string
+	// Cookie and Device are those of [Begun].
+	Cookie, Device string
+	// GuestToken is the token of a guest who becomes the user; "": none.
+	GuestToken string
+	// UserAgent is what the browser says of itself, and Address where it is; "": unknown.
+	UserAgent, Address string
+}
+
 // CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
-// Errors: unauthenticated, and those of provider, user service and Redis.
-func (s *Service) CompleteLogin(
-	ctx context.Context, code, state, cookie, guestToken, device string,
-) (SignedIn, error) {
-	l, err := s.Sealer.Open(cookie)
+// Errors: unauthenticated, sign_in_again, account_suspended, and those of provider, user service and Redis.
+func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, error) {
+	l, err := s.Sealer.Open(r.Cookie)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if subtle.ConstantTimeCompare([]byte(state), []byte(l.State)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(r.State), []byte(l.State)) != 1 {
 		return SignedIn{}, errs.New(errs.Unauthenticated,
 			"this sign-in was not begun in this browser: begin again at /auth/login")
 	}
-	person, err := s.Provider.Exchange(ctx, l, code)
+	person, err := s.Provider.Exchange(ctx, l, r.Code)
 	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := l.Check(person.AuthTime); err != nil {
 		return SignedIn{}, err
 	}
 	userID, err := s.user(ctx, person)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	device, seen, err := known(device)
+	device, seen, err := known(r.Device)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -113,6 +138,8 @@ func (s *Service) CompleteLogin(
 		return SignedIn{}, err
 	}
 	session := domain.NewSession(userID, person.Roles, s.Clock.Now(), s.Lifetimes)
+	session.AuthTime = person.AuthTime
+	session.Browser, session.Address = domain.Browser(r.UserAgent), r.Address
 	sessionID := credential.NewSessionID()
 	digest, err := credential.SessionDigest(sessionID)
 	if err != nil {
@@ -121,7 +148,7 @@ func (s *Service) CompleteLogin(
 	if err := s.Sessions.Create(ctx, digest, session); err != nil {
 		return SignedIn{}, err
 	}
-	s.mergeAtLogin(ctx, guestToken, userID)
+	s.mergeAtLogin(ctx, r.GuestToken, userID)
 	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo, Device: device}, nil
 }
 
@@ -173,7 +200,7 @@ func (s *Service) Logout(
 	case everywhere:
 		err = s.Sessions.DeleteAll(ctx, session.UserID)
 	default:
-		err = s.Sessions.Delete(ctx, digest, session.UserID)
+		err = s.Sessions.Delete(ctx, session.UserID, digest)
 	}
 	if err != nil {
 		return "", err

@@ -33,8 +33,11 @@ type Sessions interface {
 	Create(ctx context.Context, digest string, s domain.Session) error
 	Get(ctx context.Context, digest string) (domain.Session, error)
 	Touch(ctx context.Context, digest string, s domain.Session) error
-	Delete(ctx context.Context, digest, userID string) error
+	List(ctx context.Context, userID string) (map[string]domain.Session, error)
+	Delete(ctx context.Context, userID string, digests ...string) error
 	DeleteAll(ctx context.Context, userID string) error
+	SetSuspension(ctx context.Context, userID string, suspended bool, revision int64) error
+	Suspended(ctx context.Context, userID string) (bool, error)
 }
 
 // Sealer seals and opens login cookies.
@@ -100,8 +103,10 @@ type Deps struct {
 	Keyring   Keyring
 	Shops     Shops
 	Lifetimes domain.Lifetimes
-	Clock     clock.Clock
-	Logger    *zap.Logger
+	// RecentSignIn is how long a sign-in is a recent one; 0: for ever.
+	RecentSignIn time.Duration
+	Clock        clock.Clock
+	Logger       *zap.Logger
 }
 
 // Service implements auth's use cases.
@@ -114,13 +119,18 @@ type Service struct {
 func New(d Deps) *Service { return &Service{Deps: d, known: newKnownUsers(d.Clock)} }
 
 // user returns the ID of the person's user, which is created the first time.
+//
+// Errors: account_suspended, and those of the user service.
 func (s *Service) user(ctx context.Context, p domain.Person) (string, error) {
 	res, err := s.Users.EnsureUser(ctx, &userv1.EnsureUserRequest{
 		Issuer: p.Issuer, Subject: p.Subject, EmailVerified: p.EmailVerified,
-		Email: storable(p.Email), Name: storable(p.Name), IssuedAt: issuedAt(p),
+		Email: storable(p.Email), Name: storable(p.Name), IssuedAt: issuedAt(p), Roles: p.Roles,
 	})
 	if err != nil {
 		return "", err
+	}
+	if res.GetUser().GetSuspension() != nil {
+		return "", domain.Suspended()
 	}
 	return res.GetUser().GetId(), nil
 }

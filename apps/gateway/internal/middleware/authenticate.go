@@ -29,34 +29,43 @@ type Authenticator interface {
 // gateway's assertion of it into the context. An invalid bearer token is 401 even on a public route; an ended
 // session leaves the caller anonymous. A refused credential counts against the limit of its sender's address.
 //
-// A bearer token's answer is kept until the time that the auth service names, a minute at most, and that of an API key
-// less than a second. A session is checked at every request, so that a logout takes effect at once. What the roles of
-// a user allow is looked up in permissions at every request, so that a change takes effect at once, too.
+// A session is checked at every request, and a bearer token once a second at most, so that a sign-out, a suspension and
+// the deletion of an API key take effect everywhere within a second. While the auth service does not answer, what it
+// said of an access token holds until the time that it named, a minute at most. What the roles of a user allow is looked
+// up in permissions at every request, so that a change takes effect at once, too.
 func Authenticate(
 	auth Authenticator, signer *identity.Signer, cookie string, c clock.Clock, limits Limits,
 	permissions func(roles []string) []string,
 ) Middleware {
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
+	identify := func(ctx context.Context, r *http.Request) (credential, error) {
+		if header := r.Header.Get("Authorization"); header != "" {
+			who, err := bearer(ctx, auth, known, header)
+			if err != nil {
+				return credential{}, err
+			}
+			return who, who.allowedFrom(ClientAddress(r, limits.Trusted))
+		}
+		session := ""
+		if ck, err := r.Cookie(cookie); err == nil {
+			session = ck.Value
+		}
+		if session == "" {
+			return credential{actor: identity.Anonymous()}, nil
+		}
+		who, _, err := authenticate(ctx, auth,
+			&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: session}})
+		if errs.Is(err, errs.Unauthenticated) {
+			// An old cookie must not keep a browser from public routes. A service refuses where a caller is required.
+			return credential{actor: identity.Anonymous()}, nil
+		}
+		return who, err
+	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			who := credential{actor: identity.Anonymous()}
-			var err error
-			if header := r.Header.Get("Authorization"); header != "" {
-				if who, err = bearer(r.Context(), auth, known, header); err == nil {
-					err = who.allowedFrom(ClientAddress(r, limits.Trusted))
-				}
-			} else if ck, cerr := r.Cookie(cookie); cerr == nil && ck.Value != "" {
-				who, _, err = authenticate(
-					r.Context(), auth,
-					&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_SessionId{SessionId: ck.Value}},
-				)
-				if errs.Is(err, errs.Unauthenticated) {
-					// An old cookie must not keep a browser from public routes. A service refuses where a
-					// caller is required.
-					who, err = credential{actor: identity.Anonymous()}, nil
-				}
-			}
-			if errs.Is(err, errs.Unauthenticated) || errs.Is(err, errs.Forbidden) {
+			who, err := identify(r.Context(), r)
+			switch errs.CodeOf(err) {
+			case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended:
 				if limited := limits.takeByAddress(r, 1); limited != nil {
 					err = limited
 				}
@@ -70,7 +79,15 @@ func Authenticate(
 				actor.Permissions = permissions(actor.Roles)
 			}
 			x := From(r.Context())
-			x.Actor, x.RatePerMinute = actor, who.ratePerMinute
+			x.Actor, x.RatePerMinute, x.RecentSeconds = actor, who.ratePerMinute, who.recentSeconds
+			x.StillValid = func(ctx context.Context) bool {
+				again, err := identify(identity.WithToken(ctx, ""), r) // the gateway itself asks
+				switch errs.CodeOf(err) {
+				case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended:
+					return false
+				}
+				return err != nil || again.actor.ID == actor.ID
+			}
 			ctx := identity.WithAssertion(identity.NewContext(r.Context(), actor), signer.Assert(actor))
 			if actor.IsUser() || actor.IsKey() { // for the audit trail
 				ctx = rpc.WithAddress(ctx, ClientAddress(r, limits.Trusted))
@@ -87,6 +104,8 @@ type credential struct {
 	networks []netip.Prefix
 	// ratePerMinute is how many requests an API key may send; 0: as many as a user.
 	ratePerMinute int
+	// recentSeconds is how many seconds a sign-in is a recent one.
+	recentSeconds int64
 }
 
 // allowedFrom returns an error if the credential may not be used from an address.
@@ -107,17 +126,25 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 			"the Authorization header is not of the form: Bearer TOKEN")
 	}
 	digest := sha256.Sum256([]byte(token))
-	if c, ok := known.get(digest); ok {
-		return c, nil
+	last, fresh := known.get(digest)
+	if fresh {
+		return *last, nil
 	}
 	asked := known.clock.Now()
 	c, until, err := authenticate(ctx, auth,
 		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
-	if err != nil {
-		return credential{}, err
+	switch errs.CodeOf(err) {
+	case "":
+		known.put(digest, c, asked, until)
+		return c, nil
+	case errs.Unavailable, errs.Timeout, errs.Overloaded:
+		if last != nil {
+			return *last, nil
+		}
+	default:
+		known.drop(digest)
 	}
-	known.put(digest, c, asked, until)
-	return c, nil
+	return credential{}, err
 }
 
 func authenticate(
@@ -127,10 +154,15 @@ func authenticate(
 	if err != nil {
 		return credential{}, time.Time{}, err
 	}
-	c := credential{actor: identity.Actor{ID: res.GetSubjectId(), Roles: res.GetRoles()}}
+	c := credential{actor: identity.Actor{
+		ID: res.GetSubjectId(), Roles: res.GetRoles(), SessionID: res.GetSessionId(),
+	}, recentSeconds: res.GetRecentSeconds()}
 	switch res.GetKind() {
 	case string(identity.KindUser):
 		c.actor.Kind = identity.KindUser
+		if res.GetRecentUntil() != nil {
+			c.actor.RecentUntil = res.GetRecentUntil().AsTime()
+		}
 	case string(identity.KindGuest):
 		c.actor.Kind = identity.KindGuest
 	case string(identity.KindKey):
@@ -154,16 +186,18 @@ func authenticate(
 }
 
 const (
+	// bearerTTL is how long an answer is kept, for when the auth service does not answer.
 	bearerTTL = time.Minute
-	// keyTTL is by the clock of this process: that of the auth service's may differ.
-	keyTTL        = 800 * time.Millisecond
+	// bearerFresh is how long an answer is used without asking again. Both are by the clock of this process: that of the
+	// auth service's may differ.
+	bearerFresh   = 800 * time.Millisecond
 	maxBearers    = 10_000
 	purgedBearers = maxBearers / 10
 )
 
 type knownBearer struct {
-	credential credential
-	until      time.Time
+	credential   credential
+	fresh, until time.Time
 }
 
 // knownBearers caches what bearer tokens are by the tokens' digests.
@@ -173,27 +207,32 @@ type knownBearers struct {
 	entries map[[sha256.Size]byte]knownBearer
 }
 
-func (k *knownBearers) get(digest [sha256.Size]byte) (credential, bool) {
+// get returns the last answer about a token, unless it is too old, and whether it is fresh.
+func (k *knownBearers) get(digest [sha256.Size]byte) (last *credential, fresh bool) {
+	now := k.clock.Now()
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	e, ok := k.entries[digest]
-	if !ok || !k.clock.Now().Before(e.until) {
-		return credential{}, false
+	if !ok || !now.Before(e.until) {
+		return nil, false
 	}
-	return e.credential, true
+	return &e.credential, now.Before(e.fresh)
 }
 
 // put keeps what the auth service said when it was asked.
 func (k *knownBearers) put(digest [sha256.Size]byte, c credential, asked, until time.Time) {
-	limit := asked.Add(bearerTTL)
-	if c.actor.IsKey() {
-		limit = asked.Add(keyTTL)
+	e := knownBearer{credential: c, fresh: asked.Add(bearerFresh), until: asked.Add(bearerTTL)}
+	switch c.actor.Kind {
+	case identity.KindKey:
+		e.until = e.fresh
+	case identity.KindGuest: // nobody suspends guests
+		e.fresh = e.until
 	}
-	if until.After(limit) {
-		until = limit
+	if until.Before(e.until) {
+		e.until = until
 	}
 	now := k.clock.Now()
-	if !until.After(now) {
+	if !e.until.After(now) {
 		return
 	}
 	k.mu.Lock()
@@ -207,5 +246,12 @@ func (k *knownBearers) put(digest [sha256.Size]byte, c credential, asked, until 
 			}
 		}
 	}
-	k.entries[digest] = knownBearer{credential: c, until: until}
+	k.entries[digest] = e
+}
+
+// drop forgets a token that is refused.
+func (k *knownBearers) drop(digest [sha256.Size]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.entries, digest)
 }

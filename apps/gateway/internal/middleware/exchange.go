@@ -41,6 +41,11 @@ type Exchange struct {
 	Actor identity.Actor
 	// RatePerMinute is how many requests a caller with an API key may send; 0: as many as others.
 	RatePerMinute int
+	// RecentSeconds is how many seconds a sign-in is a recent one.
+	RecentSeconds int64
+	// StillValid checks the caller's credential again, for a response that lasts: it reports whether the credential still
+	// names the caller. It does while the auth service does not answer.
+	StillValid func(context.Context) bool
 	// Resource is the path at which the API shows what the response shows; empty: nowhere.
 	Resource string
 	// Code is the error code of the response; empty if it is not an error.

@@ -251,7 +251,7 @@ func (i *Idempotency) run(
 	if rec.status >= http.StatusInternalServerError || x.Code == string(errs.IdempotencyInFlight) ||
 		x.Code == string(errs.CheckoutInProgress) ||
 		x.Code == string(errs.RateLimited) || x.Code == string(errs.CardNumberRefused) ||
-		x.Code == string(errs.ApprovalRequired) {
+		x.Code == string(errs.ApprovalRequired) || x.Code == string(errs.SignInAgain) {
 		release(ctx, i.Keys, i.Logger, c.key, c.owner)
 		rec.flush()
 		return

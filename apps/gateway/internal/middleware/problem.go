@@ -65,9 +65,22 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
 	}
 	if status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="souk"`)
+		h.Set("WWW-Authenticate", challenge(e.Code, exchangeOf(w, r)))
 	}
 	p.write(w, r)
+}
+
+// challenge returns what a client needs to be accepted. For a sign-in that is too long ago it has the form of RFC 9470.
+func challenge(code errs.Code, x *Exchange) string {
+	c := `Bearer realm="souk"`
+	if code != errs.SignInAgain {
+		return c
+	}
+	c += `, error="insufficient_user_authentication", error_description="a recent sign-in is needed"`
+	if x != nil && x.RecentSeconds > 0 {
+		c += fmt.Sprintf(`, max_age="%d"`, x.RecentSeconds)
+	}
+	return c
 }
 
 // WriteStatus answers with an HTTP error for which souk has no code.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -73,7 +74,7 @@ func newMux(
 				once.Do(func() { route = routes.find(r) })
 				x := middleware.From(r.Context())
 				x.Route, x.Method = route.pattern, route.method
-				err := rpc.Admit(route.access, x.Actor) // before any work for the caller
+				err := rpc.Admit(route.access, x.Actor, time.Now()) // before any work for the caller
 				if err == nil {
 					err = route.parameters.check(r.URL.RawQuery)
 				}

@@ -87,6 +87,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		guest:     guest,
 		device:    device,
 		secure:    https,
+		trusted:   d.TrustedProxies,
 		logger:    d.Logger,
 	}
 	mux := newOwnMux(routes)

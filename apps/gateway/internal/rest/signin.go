@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +45,7 @@ type signIn struct {
 	guest     string // name of the cookie that may hold a guest token
 	device    string // name of the cookie by which a browser is recognized at its next sign-in
 	secure    bool
+	trusted   []netip.Prefix // proxies, whose X-Forwarded-For is trusted
 	logger    *zap.Logger
 }
 
@@ -67,6 +70,10 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 	req := &authv1.BeginLoginRequest{
 		ReturnTo: r.URL.Query().Get("returnTo"), RedirectUri: s.publicURL + "/auth/callback",
 	}
+	if err := requestedAge(r.URL.Query(), req); err != nil {
+		middleware.WriteProblem(w, r, err)
+		return
+	}
 	if d, err := r.Cookie(s.device); err == nil {
 		req.Device = d.Value
 	}
@@ -81,6 +88,28 @@ func (s *signIn) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, res.GetAuthorizeUrl(), http.StatusSeeOther)
+}
+
+// requestedAge reads the parameters max_age and prompt, which are those of OpenID Connect, into req.
+//
+// Errors: invalid_argument.
+func requestedAge(q url.Values, req *authv1.BeginLoginRequest) error {
+	switch q.Get("prompt") {
+	case "":
+	case "login":
+		req.Again = true
+	default:
+		return errs.InvalidField("prompt", "must be login")
+	}
+	if q.Has("max_age") {
+		age, err := strconv.ParseInt(q.Get("max_age"), 10, 32)
+		if err != nil || age < 0 {
+			return errs.InvalidField("max_age", "must be a number of seconds")
+		}
+		req.MaxAge = age
+		req.Again = req.Again || age == 0
+	}
+	return nil
 }
 
 // movedParameter marks a sign-in that was already redirected to the public URL. Without it a proxy that sends
@@ -134,7 +163,10 @@ func (s *signIn) callback(w http.ResponseWriter, r *http.Request) {
 		)
 		return
 	}
-	req := &authv1.CompleteLoginRequest{Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value}
+	req := &authv1.CompleteLoginRequest{
+		Code: q.Get("code"), State: q.Get("state"), LoginCookie: cookie.Value,
+		UserAgent: strings.ToValidUTF8(r.UserAgent(), ""), Address: middleware.ClientAddress(r, s.trusted),
+	}
 	if g, err := r.Cookie(s.guest); err == nil {
 		req.GuestToken = g.Value
 	}

@@ -33,6 +33,8 @@ const (
 	pollEvery = time.Second
 	// pollUsers is the most inboxes that one request is about.
 	pollUsers = 500
+	// checkEvery is how often a stream checks that its user is still signed in.
+	checkEvery = 5 * time.Second
 	// heartbeat is how long a stream is silent at most.
 	heartbeat = 20 * time.Second
 	// settled is the age from which no notification with a smaller ID appears any more.
@@ -113,6 +115,9 @@ func (s *streams) handle(w http.ResponseWriter, r *http.Request) {
 	defer end.Stop()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	valid := middleware.From(r.Context()).StillValid
 	for ok := send("retry: 3000\n\n"); ok; {
 		select {
 		case events := <-x.news:
@@ -121,6 +126,8 @@ func (s *streams) handle(w http.ResponseWriter, r *http.Request) {
 			}
 		case <-beat.C:
 			ok = send(": \n\n")
+		case <-check.C:
+			ok = valid(r.Context()) // else the user has signed out or is suspended
 		case <-end.C:
 			return
 		case <-r.Context().Done():

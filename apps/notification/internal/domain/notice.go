@@ -35,6 +35,8 @@ const (
 	VoucherUsedUp      Kind = "voucher_used_up"
 	NewDevice          Kind = "new_device"
 	EmailChanged       Kind = "email_changed"
+	AccountSuspended   Kind = "account_suspended"
+	AccountReinstated  Kind = "account_reinstated"
 )
 
 // Rule is what holds for all notices of a kind.
@@ -71,6 +73,8 @@ var rules = map[Kind]Rule{
 	VoucherUsedUp:      {ToShop: true, Held: true},
 	NewDevice:          {ToUser: true, Required: true},
 	EmailChanged:       {ToUser: true, Required: true},
+	AccountSuspended:   {ToUser: true, Required: true},
+	AccountReinstated:  {ToUser: true, Required: true},
 }
 
 // Kinds returns all kinds, sorted.

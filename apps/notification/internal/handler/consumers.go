@@ -37,7 +37,7 @@ var (
 	}
 	CustomerSubjects = []string{
 		"evt.cart.abandoned", "evt.review.posted", "evt.review.moderated", "evt.review.replied",
-		"evt.user.new_device", "evt.user.email_changed",
+		"evt.user.new_device", "evt.user.email_changed", "evt.user.suspended", "evt.user.reinstated",
 	}
 )
 
@@ -197,6 +197,14 @@ func readCustomer(e event.Event) ([]domain.Notice, error) {
 		var p userv1.EmailChanged
 		err := e.Decode(&p)
 		return []domain.Notice{accountNotice(domain.EmailChanged, p.GetUserId(), e)}, err
+	case "evt.user.suspended":
+		var p userv1.UserSuspended
+		err := e.Decode(&p)
+		return []domain.Notice{accountNotice(domain.AccountSuspended, p.GetUserId(), e)}, err
+	case "evt.user.reinstated":
+		var p userv1.UserReinstated
+		err := e.Decode(&p)
+		return []domain.Notice{accountNotice(domain.AccountReinstated, p.GetUserId(), e)}, err
 	}
 	return nil, nil
 }

@@ -111,6 +111,8 @@ type link struct {
 
 // links are the links of the kinds. Those of other kinds lead to the order.
 var links = map[domain.Kind]link{
+	domain.AccountReinstated:  {"account", fixed("/v1/me")},
+	domain.AccountSuspended:   {"account", fixed("/v1/me")},
 	domain.CartAbandoned:      {"cart", fixed("/v1/cart")},
 	domain.EmailChanged:       {"account", fixed("/v1/me")},
 	domain.LowStock:           {"shopProducts", ofShop("/products")},

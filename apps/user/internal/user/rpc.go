@@ -2,24 +2,30 @@ package user
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	authv1 "souk/gen/go/souk/auth/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
 	"souk/pkg/identity"
+	"souk/pkg/permission"
 )
 
 // RPC serves souk.user.v1.UserService. The contract says who may call which method.
 type RPC struct {
 	userv1.UnimplementedUserServiceServer
 	store *Store
+	auth  Auth
 	clock clock.Clock
 }
 
 // NewRPC returns the server of a store.
-func NewRPC(store *Store, c clock.Clock) *RPC { return &RPC{store: store, clock: c} }
+func NewRPC(store *Store, auth Auth, c clock.Clock) *RPC {
+	return &RPC{store: store, auth: auth, clock: c}
+}
 
 // GetMe returns the caller's user.
 //
@@ -76,6 +82,46 @@ func (r *RPC) SearchUsers(ctx context.Context, in *userv1.SearchUsersRequest) (*
 	return &userv1.SearchUsersResponse{Users: toProtos(found), NextPageToken: next}, nil
 }
 
+// SuspendUser keeps a user out.
+//
+// Errors: forbidden, not_found, conflict, unavailable.
+func (r *RPC) SuspendUser(ctx context.Context, in *userv1.SuspendUserRequest) (*userv1.SuspendUserResponse, error) {
+	u, err := r.store.Suspend(ctx, in.GetId(), identity.FromContext(ctx), in.GetReason(), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.SuspendUserResponse{User: u.toProto()}, nil
+}
+
+// ReinstateUser lets a suspended user sign in again.
+//
+// Errors: not_found, conflict, unavailable.
+func (r *RPC) ReinstateUser(
+	ctx context.Context, in *userv1.ReinstateUserRequest,
+) (*userv1.ReinstateUserResponse, error) {
+	u, err := r.store.Reinstate(ctx, in.GetId(), r.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.ReinstateUserResponse{User: u.toProto()}, nil
+}
+
+// RevokeSessions ends the sessions of a user.
+//
+// Errors: not_found, unavailable, timeout.
+func (r *RPC) RevokeSessions(
+	ctx context.Context, in *userv1.RevokeSessionsRequest,
+) (*userv1.RevokeSessionsResponse, error) {
+	if _, err := r.store.Get(ctx, in.GetId()); err != nil {
+		return nil, err
+	}
+	res, err := r.auth.EndSessions(ctx, &authv1.EndSessionsRequest{UserId: in.GetId()})
+	if err != nil {
+		return nil, err
+	}
+	return &userv1.RevokeSessionsResponse{Ended: res.GetEnded()}, nil
+}
+
 // EnsureUser returns the user of an identity, and creates a missing one.
 //
 // Errors: invalid_argument, conflict, unavailable.
@@ -84,6 +130,7 @@ func (r *RPC) EnsureUser(ctx context.Context, in *userv1.EnsureUserRequest) (*us
 	i := Identity{
 		Issuer: in.GetIssuer(), Subject: in.GetSubject(),
 		Email: in.GetEmail(), EmailVerified: in.GetEmailVerified(), Name: in.GetName(), IssuedAt: now,
+		Admin: slices.Contains(in.GetRoles(), permission.RoleAdmin),
 	}
 	if at := in.GetIssuedAt(); at != nil {
 		i.IssuedAt = at.AsTime()
@@ -147,6 +194,10 @@ func toProtos(users []User) []*userv1.User {
 
 func (u User) toProto() *userv1.User {
 	p := u.Preferences
+	var suspension *userv1.Suspension
+	if !u.SuspendedAt.IsZero() {
+		suspension = &userv1.Suspension{SuspendedAt: timestamppb.New(u.SuspendedAt), Reason: u.SuspendedFor}
+	}
 	return &userv1.User{
 		Id:            u.ID,
 		Email:         u.Email,
@@ -159,7 +210,8 @@ func (u User) toProto() *userv1.User {
 			TimeZone:       &p.TimeZone,
 			MarketingEmail: &p.MarketingEmail,
 		},
-		CreatedAt: timestamppb.New(u.CreatedAt),
-		UpdatedAt: timestamppb.New(u.UpdatedAt),
+		CreatedAt:  timestamppb.New(u.CreatedAt),
+		UpdatedAt:  timestamppb.New(u.UpdatedAt),
+		Suspension: suspension,
 	}
 }

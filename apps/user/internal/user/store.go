@@ -5,11 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/document"
 	"souk/pkg/errs"
 	"souk/pkg/event"
 	"souk/pkg/id"
+	"souk/pkg/identity"
 	"souk/pkg/page"
 	"souk/pkg/personal"
 )
@@ -20,6 +23,8 @@ const (
 	subjectNewDevice  = "evt.user.new_device"
 	subjectNewEmail   = "evt.user.email_changed"
 	subjectErased     = "evt.user.erased"
+	subjectSuspended  = "evt.user.suspended"
+	subjectReinstated = "evt.user.reinstated"
 
 	byIdentity = "by_identity"
 	byEmail    = "by_email_digest"
@@ -197,7 +202,7 @@ func (s *Store) update(ctx context.Context, userID string, now time.Time, f func
 		if *v, err = s.encrypt(ctx, u); err != nil {
 			return nil, err
 		}
-		e, err := event.New(ctx, subjectUpdated, u.ID, 0, now, &userv1.UserUpdated{UserId: u.ID})
+		e, err := whatChanged(ctx, before, u, now)
 		events := []event.Event{e}
 		if err == nil && otherMailbox(before.Email, u.Email) {
 			e, err = event.New(ctx, subjectNewEmail, u.ID, 0, now, &userv1.EmailChanged{UserId: u.ID})
@@ -252,6 +257,43 @@ type erased struct {
 	UserID string `json:"userId"`
 	// KeepOrders: except in orders.
 	KeepOrders bool `json:"keepOrders,omitempty"`
+}
+
+// whatChanged returns the event of a change.
+func whatChanged(ctx context.Context, before, after User, now time.Time) (event.Event, error) {
+	switch {
+	case before.SuspendedAt.IsZero() && !after.SuspendedAt.IsZero():
+		return event.New(ctx, subjectSuspended, after.ID, 0, now, &userv1.UserSuspended{UserId: after.ID})
+	case !before.SuspendedAt.IsZero() && after.SuspendedAt.IsZero():
+		return event.New(ctx, subjectReinstated, after.ID, 0, now, &userv1.UserReinstated{UserId: after.ID})
+	}
+	return event.New(ctx, subjectUpdated, after.ID, 0, now, &userv1.UserUpdated{UserId: after.ID})
+}
+
+// Suspend keeps a user out. by is the caller.
+//
+// Errors: forbidden, not_found, conflict, unavailable.
+func (s *Store) Suspend(
+	ctx context.Context, userID string, by identity.Actor, reason string, now time.Time,
+) (User, error) {
+	return s.update(ctx, userID, now, func(u *User) error { return u.suspend(by, reason, now) })
+}
+
+// Reinstate lets a suspended user in again.
+//
+// Errors: not_found, conflict, unavailable.
+func (s *Store) Reinstate(ctx context.Context, userID string, now time.Time) (User, error) {
+	return s.update(ctx, userID, now, func(u *User) error {
+		u.SuspendedAt, u.SuspendedFor = time.Time{}, ""
+		return nil
+	})
+}
+
+// On handles an event of [SuspensionSubjects].
+//
+// Errors: those of AuthService.SetSuspension, unavailable.
+func (s *Suspensions) On(ctx context.Context, _ pgx.Tx, e event.Event) error {
+	return s.passOn(ctx, e.AggregateID)
 }
 
 // position is where a page of a search ended. Users found by e-mail address come before those found by name.

@@ -2,6 +2,7 @@
 package user
 
 import (
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // so that time zones do not depend on the host
@@ -10,7 +11,9 @@ import (
 	"golang.org/x/text/language"
 
 	"souk/pkg/errs"
+	"souk/pkg/identity"
 	"souk/pkg/money"
+	"souk/pkg/permission"
 	"souk/pkg/weblink"
 )
 
@@ -38,11 +41,16 @@ type User struct {
 	OwnName      string `json:"ownName,omitempty"`
 	ProviderName string `json:"providerName,omitempty"`
 	// IdentityAt is when the provider said what the last change of e-mail address or name was made of.
-	IdentityAt  time.Time   `json:"identityAt,omitzero"`
-	Phone       string      `json:"phone,omitempty"`
-	Preferences Preferences `json:"preferences"`
-	CreatedAt   time.Time   `json:"createdAt"`
-	UpdatedAt   time.Time   `json:"updatedAt"`
+	IdentityAt time.Time `json:"identityAt,omitzero"`
+	// AdminAt is when the provider last said that the user is an admin, to a day; zero: it never did.
+	AdminAt time.Time `json:"adminAt,omitzero"`
+	// SuspendedAt is when the user was suspended, and SuspendedFor the reason; zero: the user is not suspended.
+	SuspendedAt  time.Time   `json:"suspendedAt,omitzero"`
+	SuspendedFor string      `json:"suspendedFor,omitempty"`
+	Phone        string      `json:"phone,omitempty"`
+	Preferences  Preferences `json:"preferences"`
+	CreatedAt    time.Time   `json:"createdAt"`
+	UpdatedAt    time.Time   `json:"updatedAt"`
 }
 
 // Preferences are a user's choices. An empty field is unset.
@@ -61,6 +69,8 @@ type Identity struct {
 	Name            string
 	// IssuedAt is when it said so.
 	IssuedAt time.Time
+	// Admin is set if the person has the role.
+	Admin bool
 }
 
 // Change is a change of a profile by its user. Nil leaves a field as it is.
@@ -74,6 +84,9 @@ type Change struct {
 // because they could not be corrected here. Nor does what the provider said before the last change: an access token
 // holds an address for as long as it is valid.
 func (u *User) applyIdentity(i Identity, now time.Time) {
+	if i.Admin && now.Sub(u.AdminAt) > adminEvery {
+		u.AdminAt = now
+	}
 	if i.IssuedAt.Before(u.IdentityAt) {
 		return
 	}
@@ -91,6 +104,29 @@ func (u *User) applyIdentity(i Identity, now time.Time) {
 	if *u != before {
 		u.IdentityAt = i.IssuedAt
 	}
+}
+
+const (
+	// adminEvery is the shortest time between two writes of AdminAt.
+	adminEvery = 24 * time.Hour
+	// adminFor is how long after the provider last said so a user counts as an admin: not every token has all roles.
+	adminFor = 90 * 24 * time.Hour
+)
+
+// suspend keeps the user out. by is the caller. The first reason stays.
+//
+// Errors: forbidden.
+func (u *User) suspend(by identity.Actor, reason string, now time.Time) error {
+	if by.ID == u.ID {
+		return errs.New(errs.Forbidden, "nobody can suspend himself")
+	}
+	if !u.AdminAt.IsZero() && now.Sub(u.AdminAt) < adminFor && !slices.Contains(by.Roles, permission.RoleAdmin) {
+		return errs.New(errs.Forbidden, "only an admin can suspend an admin")
+	}
+	if u.SuspendedAt.IsZero() {
+		u.SuspendedAt, u.SuspendedFor = now, strings.TrimSpace(reason)
+	}
+	return nil
 }
 
 // keepFormer is longer than a notice about a changed address may wait.

@@ -32,7 +32,8 @@ var EventSubjects = []string{
 	"evt.review.deleted", "evt.review.edited", "evt.review.moderated", "evt.review.posted",
 	"evt.review.rating_changed", "evt.review.replied", "evt.review.voted",
 	"evt.shop.member_invited", "evt.shop.registered", "evt.shop.suspended", "evt.shop.updated", "evt.shop.verified",
-	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.updated",
+	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.reinstated",
+	"evt.user.suspended", "evt.user.updated",
 	"evt.voucher.redeemed", "evt.voucher.released", "evt.voucher.used_up",
 }
 
@@ -42,7 +43,8 @@ var operatorsOnly = []string{
 	"evt.notification.sent", "evt.order.created",
 	"evt.payment.completed", "evt.payment.failed", "evt.payment.initiated", "evt.payment.refunded",
 	"evt.review.rating_changed",
-	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.updated",
+	"evt.user.email_changed", "evt.user.new_device", "evt.user.registered", "evt.user.reinstated",
+	"evt.user.suspended", "evt.user.updated",
 }
 
 // ShopEvents are those that webhooks of shops get.
@@ -65,7 +67,8 @@ var payloads = func() map[string]func() proto.Message {
 		&commentv1.RatingChanged{}, &commentv1.ReviewReplied{}, &commentv1.ReviewVoted{},
 		&shopv1.MemberInvited{}, &shopv1.ShopRegistered{}, &shopv1.ShopSuspended{}, &shopv1.ShopUpdated{},
 		&shopv1.ShopVerified{},
-		&userv1.EmailChanged{}, &userv1.NewDevice{}, &userv1.UserRegistered{}, &userv1.UserUpdated{},
+		&userv1.EmailChanged{}, &userv1.NewDevice{}, &userv1.UserRegistered{},
+		&userv1.UserReinstated{}, &userv1.UserSuspended{}, &userv1.UserUpdated{},
 		&voucherv1.VouchersRedeemed{}, &voucherv1.VouchersReleased{}, &voucherv1.VoucherUsedUp{},
 	} {
 		r := m.ProtoReflect()

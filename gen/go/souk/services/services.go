@@ -151,6 +151,8 @@ func All() []Service {
 					"evt.review.replied",
 					"evt.user.new_device",
 					"evt.user.email_changed",
+					"evt.user.suspended",
+					"evt.user.reinstated",
 				}},
 				{Purpose: "erase", Subjects: []string{
 					"evt.user.erased",
@@ -271,7 +273,16 @@ func All() []Service {
 				"evt.user.erased",
 				"evt.user.new_device",
 				"evt.user.registered",
+				"evt.user.reinstated",
+				"evt.user.suspended",
 				"evt.user.updated",
+			},
+			Consumers: []Consumer{
+				{Purpose: "suspensions", Subjects: []string{
+					"evt.user.suspended",
+					"evt.user.reinstated",
+					"evt.user.erased",
+				}},
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return userv1.RegisterUserServiceHandlerClient(ctx, mux, userv1.NewUserServiceClient(conn))
@@ -331,6 +342,8 @@ func All() []Service {
 					"evt.user.email_changed",
 					"evt.user.new_device",
 					"evt.user.registered",
+					"evt.user.reinstated",
+					"evt.user.suspended",
 					"evt.user.updated",
 					"evt.voucher.redeemed",
 					"evt.voucher.released",

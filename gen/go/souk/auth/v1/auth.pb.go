@@ -34,7 +34,11 @@ type BeginLoginRequest struct {
 	// Address under which the browser reaches the gateway, e.g. "http://127.0.0.1:8080".
 	RedirectUri string `protobuf:"bytes,2,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
 	// What the browser keeps to be recognized at its next sign-in; may be empty.
-	Device        string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	Device string `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
+	// The most seconds since the user has entered credentials at the provider; 0: any number.
+	MaxAge int64 `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// The user enters credentials again.
+	Again         bool `protobuf:"varint,5,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +92,20 @@ func (x *BeginLoginRequest) GetDevice() string {
 		return x.Device
 	}
 	return ""
+}
+
+func (x *BeginLoginRequest) GetMaxAge() int64 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *BeginLoginRequest) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 type BeginLoginResponse struct {
@@ -161,7 +179,10 @@ type CompleteLoginRequest struct {
 	// A guest token whose cart becomes the user's; may be empty.
 	GuestToken string `protobuf:"bytes,4,opt,name=guest_token,json=guestToken,proto3" json:"guest_token,omitempty"`
 	// What the browser keeps to be recognized at its next sign-in; may be empty.
-	Device        string `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	Device string `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
+	// The browser's User-Agent and address, which the user sees in the list of sessions; may be empty.
+	UserAgent     string `protobuf:"bytes,6,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Address       string `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +248,20 @@ func (x *CompleteLoginRequest) GetGuestToken() string {
 func (x *CompleteLoginRequest) GetDevice() string {
 	if x != nil {
 		return x.Device
+	}
+	return ""
+}
+
+func (x *CompleteLoginRequest) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *CompleteLoginRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -596,8 +631,14 @@ type AuthenticateResponse struct {
 	Permissions      []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	AllowedAddresses []string `protobuf:"bytes,7,rep,name=allowed_addresses,json=allowedAddresses,proto3" json:"allowed_addresses,omitempty"`
 	RatePerMinute    int32    `protobuf:"varint,8,opt,name=rate_per_minute,json=ratePerMinute,proto3" json:"rate_per_minute,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// "ses_…": the session, if the credential is one. It is not the credential.
+	SessionId string `protobuf:"bytes,9,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Until when the user's sign-in is a recent one (Access.recent_sign_in); absent: it is none.
+	RecentUntil *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=recent_until,json=recentUntil,proto3" json:"recent_until,omitempty"`
+	// How many seconds a sign-in is a recent one; 0: for ever.
+	RecentSeconds int64 `protobuf:"varint,11,opt,name=recent_seconds,json=recentSeconds,proto3" json:"recent_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuthenticateResponse) Reset() {
@@ -686,6 +727,27 @@ func (x *AuthenticateResponse) GetRatePerMinute() int32 {
 	return 0
 }
 
+func (x *AuthenticateResponse) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *AuthenticateResponse) GetRecentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecentUntil
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetRecentSeconds() int64 {
+	if x != nil {
+		return x.RecentSeconds
+	}
+	return 0
+}
+
 type MergeGuestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	GuestToken    string                 `protobuf:"bytes,1,opt,name=guest_token,json=guestToken,proto3" json:"guest_token,omitempty"`
@@ -766,26 +828,557 @@ func (*MergeGuestResponse) Descriptor() ([]byte, []int) {
 	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{11}
 }
 
+type SetSuspensionRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	UserId    string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Suspended bool                   `protobuf:"varint,2,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	// Revision of the user that this is about. It changes nothing if a later one is known.
+	Revision      int64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSuspensionRequest) Reset() {
+	*x = SetSuspensionRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSuspensionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSuspensionRequest) ProtoMessage() {}
+
+func (x *SetSuspensionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSuspensionRequest.ProtoReflect.Descriptor instead.
+func (*SetSuspensionRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetSuspensionRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetSuspensionRequest) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+func (x *SetSuspensionRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type SetSuspensionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSuspensionResponse) Reset() {
+	*x = SetSuspensionResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSuspensionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSuspensionResponse) ProtoMessage() {}
+
+func (x *SetSuspensionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSuspensionResponse.ProtoReflect.Descriptor instead.
+func (*SetSuspensionResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{13}
+}
+
+// Session is a browser in which a user is signed in.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ses_…"; not secret.
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// To a minute.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// When it ends, used or not.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// In words, by what the browser says of itself, e.g. "Firefox on Linux"; empty: it is not known.
+	Browser string `protobuf:"bytes,5,opt,name=browser,proto3" json:"browser,omitempty"`
+	// From where the user signed in; empty: it is not known.
+	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	// The request came in this session.
+	Current       bool `protobuf:"varint,7,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Session) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *Session) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *Session) GetBrowser() string {
+	if x != nil {
+		return x.Browser
+	}
+	return ""
+}
+
+func (x *Session) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Session) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+type ListSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{15}
+}
+
+type ListSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type EndSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionRequest) Reset() {
+	*x = EndSessionRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionRequest) ProtoMessage() {}
+
+func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *EndSessionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type EndSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionResponse) Reset() {
+	*x = EndSessionResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionResponse) ProtoMessage() {}
+
+func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{18}
+}
+
+type EndOtherSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndOtherSessionsRequest) Reset() {
+	*x = EndOtherSessionsRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndOtherSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndOtherSessionsRequest) ProtoMessage() {}
+
+func (x *EndOtherSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndOtherSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndOtherSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{19}
+}
+
+type EndOtherSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions have ended.
+	Ended         int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndOtherSessionsResponse) Reset() {
+	*x = EndOtherSessionsResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndOtherSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndOtherSessionsResponse) ProtoMessage() {}
+
+func (x *EndOtherSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndOtherSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndOtherSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *EndOtherSessionsResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+type EndSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsRequest) Reset() {
+	*x = EndSessionsRequest{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsRequest) ProtoMessage() {}
+
+func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *EndSessionsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type EndSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions have ended.
+	Ended         int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsResponse) Reset() {
+	*x = EndSessionsResponse{}
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsResponse) ProtoMessage() {}
+
+func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_auth_v1_auth_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_auth_v1_auth_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *EndSessionsResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 var File_souk_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
-	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\x84\x01\n" +
+	"\x17souk/auth/v1/auth.proto\x12\fsouk.auth.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xbc\x01\n" +
 	"\x11BeginLoginRequest\x12%\n" +
 	"\treturn_to\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\breturnTo\x12*\n" +
 	"\fredirect_uri\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\vredirectUri\x12\x1c\n" +
-	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\x80\x01\n" +
+	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\x12 \n" +
+	"\amax_age\x18\x04 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x06maxAge\x12\x14\n" +
+	"\x05again\x18\x05 \x01(\bR\x05again\"\x80\x01\n" +
 	"\x12BeginLoginResponse\x12#\n" +
 	"\rauthorize_url\x18\x01 \x01(\tR\fauthorizeUrl\x12'\n" +
 	"\flogin_cookie\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\vloginCookie\x12\x1c\n" +
-	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\xcf\x01\n" +
+	"\x06device\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\x94\x02\n" +
 	"\x14CompleteLoginRequest\x12\x1f\n" +
 	"\x04code\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x04code\x12!\n" +
 	"\x05state\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\x05state\x12.\n" +
 	"\flogin_cookie\x18\x03 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\vloginCookie\x12%\n" +
 	"\vguest_token\x18\x04 \x01(\tB\x04\x98\xf4\x18\x01R\n" +
 	"guestToken\x12\x1c\n" +
-	"\x06device\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\"\xb2\x01\n" +
+	"\x06device\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x06device\x12#\n" +
+	"\n" +
+	"user_agent\x18\x06 \x01(\tB\x04\x98\xf4\x18\x01R\tuserAgent\x12\x1e\n" +
+	"\aaddress\x18\a \x01(\tB\x04\x98\xf4\x18\x01R\aaddress\"\xb2\x01\n" +
 	"\x15CompleteLoginResponse\x12#\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\tsessionId\x129\n" +
@@ -812,7 +1405,7 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\tsessionIdB\x13\n" +
 	"\n" +
-	"credential\x12\x05\xbaH\x02\b\x01\"\xb2\x02\n" +
+	"credential\x12\x05\xbaH\x02\b\x01\"\xb7\x03\n" +
 	"\x14AuthenticateResponse\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1d\n" +
 	"\n" +
@@ -822,11 +1415,45 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\ashop_id\x18\x05 \x01(\tR\x06shopId\x12 \n" +
 	"\vpermissions\x18\x06 \x03(\tR\vpermissions\x12+\n" +
 	"\x11allowed_addresses\x18\a \x03(\tR\x10allowedAddresses\x12&\n" +
-	"\x0frate_per_minute\x18\b \x01(\x05R\rratePerMinute\"A\n" +
+	"\x0frate_per_minute\x18\b \x01(\x05R\rratePerMinute\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\t \x01(\tR\tsessionId\x12=\n" +
+	"\frecent_until\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vrecentUntil\x12%\n" +
+	"\x0erecent_seconds\x18\v \x01(\x03R\rrecentSeconds\"A\n" +
 	"\x11MergeGuestRequest\x12,\n" +
 	"\vguest_token\x18\x01 \x01(\tB\v\xbaH\x04r\x02\x10\x01\x98\xf4\x18\x01R\n" +
 	"guestToken\"\x14\n" +
-	"\x12MergeGuestResponse2\x98\x05\n" +
+	"\x12MergeGuestResponse\"\x7f\n" +
+	"\x14SetSuspensionRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\x12\x1c\n" +
+	"\tsuspended\x18\x02 \x01(\bR\tsuspended\x12#\n" +
+	"\brevision\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\brevision\"\x17\n" +
+	"\x15SetSuspensionResponse\"\xc6\x02\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\n" +
+	"created_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12<\n" +
+	"\flast_used_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12.\n" +
+	"\abrowser\x18\x05 \x01(\tB\x14\xb2\xf4\x18\x10Firefox on LinuxR\abrowser\x12-\n" +
+	"\aaddress\x18\x06 \x01(\tB\x13\x98\xf4\x18\x01\xb2\xf4\x18\v203.0.113.7R\aaddress\x12\x18\n" +
+	"\acurrent\x18\a \x01(\bR\acurrent\"\x15\n" +
+	"\x13ListSessionsRequest\"I\n" +
+	"\x14ListSessionsResponse\x121\n" +
+	"\bsessions\x18\x01 \x03(\v2\x15.souk.auth.v1.SessionR\bsessions\",\n" +
+	"\x11EndSessionRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"\x14\n" +
+	"\x12EndSessionResponse\"\x19\n" +
+	"\x17EndOtherSessionsRequest\"7\n" +
+	"\x18EndOtherSessionsResponse\x12\x1b\n" +
+	"\x05ended\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x012R\x05ended\":\n" +
+	"\x12EndSessionsRequest\x12$\n" +
+	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"2\n" +
+	"\x13EndSessionsResponse\x12\x1b\n" +
+	"\x05ended\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x012R\x05ended2\xe9\t\n" +
 	"\vAuthService\x12`\n" +
 	"\n" +
 	"BeginLogin\x12\x1f.souk.auth.v1.BeginLoginRequest\x1a .souk.auth.v1.BeginLoginResponse\"\x0f\xca\xf3\x18\v\b\x05\x1a\agateway\x12o\n" +
@@ -834,6 +1461,12 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\x06Logout\x12\x1b.souk.auth.v1.LogoutRequest\x1a\x1c.souk.auth.v1.LogoutResponse\"\x18\xca\xf3\x18\v\b\x05\x1a\agateway\xd2\xf3\x18\x02\b\x0f\x90\x02\x02\x12s\n" +
 	"\vCreateGuest\x12 .souk.auth.v1.CreateGuestRequest\x1a!.souk.auth.v1.CreateGuestResponse\"\x1f\xca\xf3\x18\x02\b\x01\xe8\xf3\x18\xc9\x01\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/guest\x12i\n" +
 	"\fAuthenticate\x12!.souk.auth.v1.AuthenticateRequest\x1a\".souk.auth.v1.AuthenticateResponse\"\x12\xca\xf3\x18\v\b\x05\x1a\agateway\x90\x02\x02\x12w\n" +
+	"\fListSessions\x12!.souk.auth.v1.ListSessionsRequest\x1a\".souk.auth.v1.ListSessionsResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/me/sessions\x90\x02\x01\x12v\n" +
+	"\n" +
+	"EndSession\x12\x1f.souk.auth.v1.EndSessionRequest\x1a .souk.auth.v1.EndSessionResponse\"%\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x16*\x14/v1/me/sessions/{id}\x90\x02\x02\x12\x8d\x01\n" +
+	"\x10EndOtherSessions\x12%.souk.auth.v1.EndOtherSessionsRequest\x1a&.souk.auth.v1.EndOtherSessionsResponse\"*\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/me/sessions:revoke\x90\x02\x02\x12c\n" +
+	"\vEndSessions\x12 .souk.auth.v1.EndSessionsRequest\x1a!.souk.auth.v1.EndSessionsResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04user\x90\x02\x02\x12i\n" +
+	"\rSetSuspension\x12\".souk.auth.v1.SetSuspensionRequest\x1a#.souk.auth.v1.SetSuspensionResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04user\x90\x02\x02\x12w\n" +
 	"\n" +
 	"MergeGuest\x12\x1f.souk.auth.v1.MergeGuestRequest\x1a .souk.auth.v1.MergeGuestResponse\"&\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/me/guest:merge\x90\x02\x02B!Z\x1fsouk/gen/go/souk/auth/v1;authv1b\x06proto3"
 
@@ -849,43 +1482,69 @@ func file_souk_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_souk_auth_v1_auth_proto_rawDescData
 }
 
-var file_souk_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_souk_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_souk_auth_v1_auth_proto_goTypes = []any{
-	(*BeginLoginRequest)(nil),     // 0: souk.auth.v1.BeginLoginRequest
-	(*BeginLoginResponse)(nil),    // 1: souk.auth.v1.BeginLoginResponse
-	(*CompleteLoginRequest)(nil),  // 2: souk.auth.v1.CompleteLoginRequest
-	(*CompleteLoginResponse)(nil), // 3: souk.auth.v1.CompleteLoginResponse
-	(*LogoutRequest)(nil),         // 4: souk.auth.v1.LogoutRequest
-	(*LogoutResponse)(nil),        // 5: souk.auth.v1.LogoutResponse
-	(*CreateGuestRequest)(nil),    // 6: souk.auth.v1.CreateGuestRequest
-	(*CreateGuestResponse)(nil),   // 7: souk.auth.v1.CreateGuestResponse
-	(*AuthenticateRequest)(nil),   // 8: souk.auth.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil),  // 9: souk.auth.v1.AuthenticateResponse
-	(*MergeGuestRequest)(nil),     // 10: souk.auth.v1.MergeGuestRequest
-	(*MergeGuestResponse)(nil),    // 11: souk.auth.v1.MergeGuestResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*BeginLoginRequest)(nil),        // 0: souk.auth.v1.BeginLoginRequest
+	(*BeginLoginResponse)(nil),       // 1: souk.auth.v1.BeginLoginResponse
+	(*CompleteLoginRequest)(nil),     // 2: souk.auth.v1.CompleteLoginRequest
+	(*CompleteLoginResponse)(nil),    // 3: souk.auth.v1.CompleteLoginResponse
+	(*LogoutRequest)(nil),            // 4: souk.auth.v1.LogoutRequest
+	(*LogoutResponse)(nil),           // 5: souk.auth.v1.LogoutResponse
+	(*CreateGuestRequest)(nil),       // 6: souk.auth.v1.CreateGuestRequest
+	(*CreateGuestResponse)(nil),      // 7: souk.auth.v1.CreateGuestResponse
+	(*AuthenticateRequest)(nil),      // 8: souk.auth.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil),     // 9: souk.auth.v1.AuthenticateResponse
+	(*MergeGuestRequest)(nil),        // 10: souk.auth.v1.MergeGuestRequest
+	(*MergeGuestResponse)(nil),       // 11: souk.auth.v1.MergeGuestResponse
+	(*SetSuspensionRequest)(nil),     // 12: souk.auth.v1.SetSuspensionRequest
+	(*SetSuspensionResponse)(nil),    // 13: souk.auth.v1.SetSuspensionResponse
+	(*Session)(nil),                  // 14: souk.auth.v1.Session
+	(*ListSessionsRequest)(nil),      // 15: souk.auth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),     // 16: souk.auth.v1.ListSessionsResponse
+	(*EndSessionRequest)(nil),        // 17: souk.auth.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),       // 18: souk.auth.v1.EndSessionResponse
+	(*EndOtherSessionsRequest)(nil),  // 19: souk.auth.v1.EndOtherSessionsRequest
+	(*EndOtherSessionsResponse)(nil), // 20: souk.auth.v1.EndOtherSessionsResponse
+	(*EndSessionsRequest)(nil),       // 21: souk.auth.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),      // 22: souk.auth.v1.EndSessionsResponse
+	(*timestamppb.Timestamp)(nil),    // 23: google.protobuf.Timestamp
 }
 var file_souk_auth_v1_auth_proto_depIdxs = []int32{
-	12, // 0: souk.auth.v1.CompleteLoginResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 1: souk.auth.v1.CreateGuestResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 2: souk.auth.v1.AuthenticateResponse.reusable_until:type_name -> google.protobuf.Timestamp
-	0,  // 3: souk.auth.v1.AuthService.BeginLogin:input_type -> souk.auth.v1.BeginLoginRequest
-	2,  // 4: souk.auth.v1.AuthService.CompleteLogin:input_type -> souk.auth.v1.CompleteLoginRequest
-	4,  // 5: souk.auth.v1.AuthService.Logout:input_type -> souk.auth.v1.LogoutRequest
-	6,  // 6: souk.auth.v1.AuthService.CreateGuest:input_type -> souk.auth.v1.CreateGuestRequest
-	8,  // 7: souk.auth.v1.AuthService.Authenticate:input_type -> souk.auth.v1.AuthenticateRequest
-	10, // 8: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
-	1,  // 9: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
-	3,  // 10: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
-	5,  // 11: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
-	7,  // 12: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
-	9,  // 13: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
-	11, // 14: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
-	9,  // [9:15] is the sub-list for method output_type
-	3,  // [3:9] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	23, // 0: souk.auth.v1.CompleteLoginResponse.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 1: souk.auth.v1.CreateGuestResponse.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 2: souk.auth.v1.AuthenticateResponse.reusable_until:type_name -> google.protobuf.Timestamp
+	23, // 3: souk.auth.v1.AuthenticateResponse.recent_until:type_name -> google.protobuf.Timestamp
+	23, // 4: souk.auth.v1.Session.created_at:type_name -> google.protobuf.Timestamp
+	23, // 5: souk.auth.v1.Session.last_used_at:type_name -> google.protobuf.Timestamp
+	23, // 6: souk.auth.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 7: souk.auth.v1.ListSessionsResponse.sessions:type_name -> souk.auth.v1.Session
+	0,  // 8: souk.auth.v1.AuthService.BeginLogin:input_type -> souk.auth.v1.BeginLoginRequest
+	2,  // 9: souk.auth.v1.AuthService.CompleteLogin:input_type -> souk.auth.v1.CompleteLoginRequest
+	4,  // 10: souk.auth.v1.AuthService.Logout:input_type -> souk.auth.v1.LogoutRequest
+	6,  // 11: souk.auth.v1.AuthService.CreateGuest:input_type -> souk.auth.v1.CreateGuestRequest
+	8,  // 12: souk.auth.v1.AuthService.Authenticate:input_type -> souk.auth.v1.AuthenticateRequest
+	15, // 13: souk.auth.v1.AuthService.ListSessions:input_type -> souk.auth.v1.ListSessionsRequest
+	17, // 14: souk.auth.v1.AuthService.EndSession:input_type -> souk.auth.v1.EndSessionRequest
+	19, // 15: souk.auth.v1.AuthService.EndOtherSessions:input_type -> souk.auth.v1.EndOtherSessionsRequest
+	21, // 16: souk.auth.v1.AuthService.EndSessions:input_type -> souk.auth.v1.EndSessionsRequest
+	12, // 17: souk.auth.v1.AuthService.SetSuspension:input_type -> souk.auth.v1.SetSuspensionRequest
+	10, // 18: souk.auth.v1.AuthService.MergeGuest:input_type -> souk.auth.v1.MergeGuestRequest
+	1,  // 19: souk.auth.v1.AuthService.BeginLogin:output_type -> souk.auth.v1.BeginLoginResponse
+	3,  // 20: souk.auth.v1.AuthService.CompleteLogin:output_type -> souk.auth.v1.CompleteLoginResponse
+	5,  // 21: souk.auth.v1.AuthService.Logout:output_type -> souk.auth.v1.LogoutResponse
+	7,  // 22: souk.auth.v1.AuthService.CreateGuest:output_type -> souk.auth.v1.CreateGuestResponse
+	9,  // 23: souk.auth.v1.AuthService.Authenticate:output_type -> souk.auth.v1.AuthenticateResponse
+	16, // 24: souk.auth.v1.AuthService.ListSessions:output_type -> souk.auth.v1.ListSessionsResponse
+	18, // 25: souk.auth.v1.AuthService.EndSession:output_type -> souk.auth.v1.EndSessionResponse
+	20, // 26: souk.auth.v1.AuthService.EndOtherSessions:output_type -> souk.auth.v1.EndOtherSessionsResponse
+	22, // 27: souk.auth.v1.AuthService.EndSessions:output_type -> souk.auth.v1.EndSessionsResponse
+	13, // 28: souk.auth.v1.AuthService.SetSuspension:output_type -> souk.auth.v1.SetSuspensionResponse
+	11, // 29: souk.auth.v1.AuthService.MergeGuest:output_type -> souk.auth.v1.MergeGuestResponse
+	19, // [19:30] is the sub-list for method output_type
+	8,  // [8:19] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_souk_auth_v1_auth_proto_init() }
@@ -903,7 +1562,7 @@ func file_souk_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_auth_v1_auth_proto_rawDesc), len(file_souk_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,12 +21,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AuthService_BeginLogin_FullMethodName    = "/souk.auth.v1.AuthService/BeginLogin"
-	AuthService_CompleteLogin_FullMethodName = "/souk.auth.v1.AuthService/CompleteLogin"
-	AuthService_Logout_FullMethodName        = "/souk.auth.v1.AuthService/Logout"
-	AuthService_CreateGuest_FullMethodName   = "/souk.auth.v1.AuthService/CreateGuest"
-	AuthService_Authenticate_FullMethodName  = "/souk.auth.v1.AuthService/Authenticate"
-	AuthService_MergeGuest_FullMethodName    = "/souk.auth.v1.AuthService/MergeGuest"
+	AuthService_BeginLogin_FullMethodName       = "/souk.auth.v1.AuthService/BeginLogin"
+	AuthService_CompleteLogin_FullMethodName    = "/souk.auth.v1.AuthService/CompleteLogin"
+	AuthService_Logout_FullMethodName           = "/souk.auth.v1.AuthService/Logout"
+	AuthService_CreateGuest_FullMethodName      = "/souk.auth.v1.AuthService/CreateGuest"
+	AuthService_Authenticate_FullMethodName     = "/souk.auth.v1.AuthService/Authenticate"
+	AuthService_ListSessions_FullMethodName     = "/souk.auth.v1.AuthService/ListSessions"
+	AuthService_EndSession_FullMethodName       = "/souk.auth.v1.AuthService/EndSession"
+	AuthService_EndOtherSessions_FullMethodName = "/souk.auth.v1.AuthService/EndOtherSessions"
+	AuthService_EndSessions_FullMethodName      = "/souk.auth.v1.AuthService/EndSessions"
+	AuthService_SetSuspension_FullMethodName    = "/souk.auth.v1.AuthService/SetSuspension"
+	AuthService_MergeGuest_FullMethodName       = "/souk.auth.v1.AuthService/MergeGuest"
 )
 
 // AuthServiceClient is the client API for AuthService service.
@@ -46,6 +51,17 @@ type AuthServiceClient interface {
 	CreateGuest(ctx context.Context, in *CreateGuestRequest, opts ...grpc.CallOption) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
+	// ListSessions shows the browsers in which the caller is signed in, the one that was used last first.
+	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
+	// EndSession signs the caller out in one browser.
+	EndSession(ctx context.Context, in *EndSessionRequest, opts ...grpc.CallOption) (*EndSessionResponse, error)
+	// EndOtherSessions signs the caller out in all browsers but this one. Without a session, as with an access token, it is all.
+	EndOtherSessions(ctx context.Context, in *EndOtherSessionsRequest, opts ...grpc.CallOption) (*EndOtherSessionsResponse, error)
+	// EndSessions signs a user out in all browsers.
+	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
+	// SetSuspension says whether a user is suspended. A suspended user's sessions end, and neither an access token nor a sign-in is
+	// accepted.
+	SetSuspension(ctx context.Context, in *SetSuspensionRequest, opts ...grpc.CallOption) (*SetSuspensionResponse, error)
 	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(ctx context.Context, in *MergeGuestRequest, opts ...grpc.CallOption) (*MergeGuestResponse, error)
 }
@@ -108,6 +124,56 @@ func (c *authServiceClient) Authenticate(ctx context.Context, in *AuthenticateRe
 	return out, nil
 }
 
+func (c *authServiceClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSessionsResponse)
+	err := c.cc.Invoke(ctx, AuthService_ListSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) EndSession(ctx context.Context, in *EndSessionRequest, opts ...grpc.CallOption) (*EndSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndSessionResponse)
+	err := c.cc.Invoke(ctx, AuthService_EndSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) EndOtherSessions(ctx context.Context, in *EndOtherSessionsRequest, opts ...grpc.CallOption) (*EndOtherSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndOtherSessionsResponse)
+	err := c.cc.Invoke(ctx, AuthService_EndOtherSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndSessionsResponse)
+	err := c.cc.Invoke(ctx, AuthService_EndSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) SetSuspension(ctx context.Context, in *SetSuspensionRequest, opts ...grpc.CallOption) (*SetSuspensionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSuspensionResponse)
+	err := c.cc.Invoke(ctx, AuthService_SetSuspension_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *authServiceClient) MergeGuest(ctx context.Context, in *MergeGuestRequest, opts ...grpc.CallOption) (*MergeGuestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(MergeGuestResponse)
@@ -135,6 +201,17 @@ type AuthServiceServer interface {
 	CreateGuest(context.Context, *CreateGuestRequest) (*CreateGuestResponse, error)
 	// Authenticate turns a credential from outside into an actor.
 	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
+	// ListSessions shows the browsers in which the caller is signed in, the one that was used last first.
+	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	// EndSession signs the caller out in one browser.
+	EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error)
+	// EndOtherSessions signs the caller out in all browsers but this one. Without a session, as with an access token, it is all.
+	EndOtherSessions(context.Context, *EndOtherSessionsRequest) (*EndOtherSessionsResponse, error)
+	// EndSessions signs a user out in all browsers.
+	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
+	// SetSuspension says whether a user is suspended. A suspended user's sessions end, and neither an access token nor a sign-in is
+	// accepted.
+	SetSuspension(context.Context, *SetSuspensionRequest) (*SetSuspensionResponse, error)
 	// MergeGuest moves a guest's cart and orders into the account of the signed-in caller.
 	MergeGuest(context.Context, *MergeGuestRequest) (*MergeGuestResponse, error)
 	mustEmbedUnimplementedAuthServiceServer()
@@ -161,6 +238,21 @@ func (UnimplementedAuthServiceServer) CreateGuest(context.Context, *CreateGuestR
 }
 func (UnimplementedAuthServiceServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
+}
+func (UnimplementedAuthServiceServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
+}
+func (UnimplementedAuthServiceServer) EndSession(context.Context, *EndSessionRequest) (*EndSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndSession not implemented")
+}
+func (UnimplementedAuthServiceServer) EndOtherSessions(context.Context, *EndOtherSessionsRequest) (*EndOtherSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndOtherSessions not implemented")
+}
+func (UnimplementedAuthServiceServer) EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndSessions not implemented")
+}
+func (UnimplementedAuthServiceServer) SetSuspension(context.Context, *SetSuspensionRequest) (*SetSuspensionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSuspension not implemented")
 }
 func (UnimplementedAuthServiceServer) MergeGuest(context.Context, *MergeGuestRequest) (*MergeGuestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method MergeGuest not implemented")
@@ -276,6 +368,96 @@ func _AuthService_Authenticate_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AuthService_ListSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).ListSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_ListSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).ListSessions(ctx, req.(*ListSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_EndSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).EndSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_EndSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).EndSession(ctx, req.(*EndSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_EndOtherSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndOtherSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).EndOtherSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_EndOtherSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).EndOtherSessions(ctx, req.(*EndOtherSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_EndSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).EndSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_EndSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).EndSessions(ctx, req.(*EndSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_SetSuspension_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSuspensionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).SetSuspension(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_SetSuspension_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).SetSuspension(ctx, req.(*SetSuspensionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AuthService_MergeGuest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(MergeGuestRequest)
 	if err := dec(in); err != nil {
@@ -320,6 +502,26 @@ var AuthService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Authenticate",
 			Handler:    _AuthService_Authenticate_Handler,
+		},
+		{
+			MethodName: "ListSessions",
+			Handler:    _AuthService_ListSessions_Handler,
+		},
+		{
+			MethodName: "EndSession",
+			Handler:    _AuthService_EndSession_Handler,
+		},
+		{
+			MethodName: "EndOtherSessions",
+			Handler:    _AuthService_EndOtherSessions_Handler,
+		},
+		{
+			MethodName: "EndSessions",
+			Handler:    _AuthService_EndSessions_Handler,
+		},
+		{
+			MethodName: "SetSuspension",
+			Handler:    _AuthService_SetSuspension_Handler,
 		},
 		{
 			MethodName: "MergeGuest",

@@ -24,6 +24,10 @@ func (x *BeginLoginRequest) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Device); b == nil {
 		return nil
 	}
+	b = append(b, `,"maxAge":`...)
+	b = jsonpb.AppendInt64(b, x.MaxAge)
+	b = append(b, `,"again":`...)
+	b = jsonpb.AppendBool(b, x.Again)
 	b = append(b, '}')
 	return b
 }
@@ -72,6 +76,14 @@ func (x *CompleteLoginRequest) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `,"device":`...)
 	if b = jsonpb.AppendString(b, x.Device); b == nil {
+		return nil
+	}
+	b = append(b, `,"userAgent":`...)
+	if b = jsonpb.AppendString(b, x.UserAgent); b == nil {
+		return nil
+	}
+	b = append(b, `,"address":`...)
+	if b = jsonpb.AppendString(b, x.Address); b == nil {
 		return nil
 	}
 	b = append(b, '}')
@@ -240,6 +252,18 @@ func (x *AuthenticateResponse) AppendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"ratePerMinute":`...)
 	b = jsonpb.AppendInt32(b, x.RatePerMinute)
+	b = append(b, `,"sessionId":`...)
+	if b = jsonpb.AppendString(b, x.SessionId); b == nil {
+		return nil
+	}
+	if x.RecentUntil != nil {
+		b = append(b, `,"recentUntil":`...)
+		if b = jsonpb.AppendTimestamp(b, x.RecentUntil); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"recentSeconds":`...)
+	b = jsonpb.AppendInt64(b, x.RecentSeconds)
 	b = append(b, '}')
 	return b
 }
@@ -260,5 +284,153 @@ func (x *MergeGuestRequest) AppendJSON(b []byte) []byte {
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *MergeGuestResponse) AppendJSON(b []byte) []byte {
 	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetSuspensionRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SetSuspensionRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, `,"suspended":`...)
+	b = jsonpb.AppendBool(b, x.Suspended)
+	b = append(b, `,"revision":`...)
+	b = jsonpb.AppendInt64(b, x.Revision)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SetSuspensionResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Session) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Session)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	if x.CreatedAt != nil {
+		b = append(b, `,"createdAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.CreatedAt); b == nil {
+			return nil
+		}
+	}
+	if x.LastUsedAt != nil {
+		b = append(b, `,"lastUsedAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.LastUsedAt); b == nil {
+			return nil
+		}
+	}
+	if x.ExpiresAt != nil {
+		b = append(b, `,"expiresAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.ExpiresAt); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `,"browser":`...)
+	if b = jsonpb.AppendString(b, x.Browser); b == nil {
+		return nil
+	}
+	b = append(b, `,"address":`...)
+	if b = jsonpb.AppendString(b, x.Address); b == nil {
+		return nil
+	}
+	b = append(b, `,"current":`...)
+	b = jsonpb.AppendBool(b, x.Current)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListSessionsRequest) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ListSessionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ListSessionsResponse)
+	}
+	b = append(b, `{"sessions":[`...)
+	for i, v := range x.Sessions {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = v.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndSessionRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EndSessionRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndSessionResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndOtherSessionsRequest) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndOtherSessionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EndOtherSessionsResponse)
+	}
+	b = append(b, `{"ended":`...)
+	b = jsonpb.AppendInt32(b, x.Ended)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndSessionsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EndSessionsRequest)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EndSessionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EndSessionsResponse)
+	}
+	b = append(b, `{"ended":`...)
+	b = jsonpb.AppendInt32(b, x.Ended)
+	b = append(b, '}')
 	return b
 }

@@ -105,7 +105,10 @@ type Access struct {
 	// A permission of package permission, such as "order.cancel". Required with LEVEL_PERMISSION and
 	// LEVEL_SHOP_PERMISSION. With LEVEL_PUBLIC, LEVEL_GUEST and LEVEL_SIGNED_IN, a caller who has it may do more with the
 	// method than others, such as see what is not published.
-	Permission    string `protobuf:"bytes,4,opt,name=permission,proto3" json:"permission,omitempty"`
+	Permission string `protobuf:"bytes,4,opt,name=permission,proto3" json:"permission,omitempty"`
+	// The user must have signed in a short time ago (auth.recent_sign_in), else the call is refused (sign_in_again). API keys
+	// cannot. Only with LEVEL_SIGNED_IN, LEVEL_PERMISSION and LEVEL_SHOP_PERMISSION.
+	RecentSignIn  bool `protobuf:"varint,5,opt,name=recent_sign_in,json=recentSignIn,proto3" json:"recent_sign_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +162,13 @@ func (x *Access) GetPermission() string {
 		return x.Permission
 	}
 	return ""
+}
+
+func (x *Access) GetRecentSignIn() bool {
+	if x != nil {
+		return x.RecentSignIn
+	}
+	return false
 }
 
 // InFlight bounds the calls of an expensive method that are in flight.
@@ -466,13 +476,14 @@ var File_souk_options_v1_options_proto protoreflect.FileDescriptor
 
 const file_souk_options_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsouk/options/v1/options.proto\x12\x0fsouk.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\x7f\n" +
+	"\x1dsouk/options/v1/options.proto\x12\x0fsouk.options.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa5\x01\n" +
 	"\x06Access\x12,\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x16.souk.options.v1.LevelR\x05level\x12\x1a\n" +
 	"\bservices\x18\x03 \x03(\tR\bservices\x12\x1e\n" +
 	"\n" +
 	"permission\x18\x04 \x01(\tR\n" +
-	"permissionJ\x04\b\x02\x10\x03R\x05roles\"J\n" +
+	"permission\x12$\n" +
+	"\x0erecent_sign_in\x18\x05 \x01(\bR\frecentSignInJ\x04\b\x02\x10\x03R\x05roles\"J\n" +
 	"\bInFlight\x12\x1d\n" +
 	"\n" +
 	"per_caller\x18\x01 \x01(\x05R\tperCaller\x12\x1f\n" +

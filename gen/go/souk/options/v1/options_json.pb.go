@@ -27,6 +27,8 @@ func (x *Access) AppendJSON(b []byte) []byte {
 	if b = jsonpb.AppendString(b, x.Permission); b == nil {
 		return nil
 	}
+	b = append(b, `,"recentSignIn":`...)
+	b = jsonpb.AppendBool(b, x.RecentSignIn)
 	b = append(b, '}')
 	return b
 }

@@ -3296,7 +3296,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\x98\x13\n" +
+	"\x13AdoptOrdersResponse2\x9a\x13\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -3320,8 +3320,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"order.read\x82\xd3\xe4\x93\x02\x18b\x05order\x12\x0f/v1/orders/{id}\x90\x02\x01\x12\xb4\x01\n" +
 	"\vCancelOrder\x12!.souk.order.v1.CancelOrderRequest\x1a\".souk.order.v1.CancelOrderResponse\"^\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xfa\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xd0\x01\n" +
-	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"\\\xca\xf3\x18\x10\b\x04\"\forder.cancel\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02\":\x01*b\x05order\"\x16/v1/orders/{id}:cancel\x90\x02\x02\x12\xd2\x01\n" +
+	"\x15CancelOrderAsOperator\x12+.souk.order.v1.CancelOrderAsOperatorRequest\x1a,.souk.order.v1.CancelOrderAsOperatorResponse\"^\xca\xf3\x18\x12\b\x04\"\forder.cancel(\x01\xd2\xf3\x18\x02\b\x14\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x05order\"\x1f/v1/operator/orders/{id}:cancel\x90\x02\x02\x12\x96\x01\n" +
 	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"=\xca\xf3\x18\x0e\b\x06\"\n" +

@@ -2596,15 +2596,15 @@ const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12\x1d\n" +
 	"\x05claim\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05claim\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\bR\x04used\"\x18\n" +
-	"\x16SettleApprovalResponse2\xbe\x14\n" +
+	"\x16SettleApprovalResponse2\xc4\x14\n" +
 	"\x0fSettingsService\x12\x8b\x01\n" +
 	"\x11GetPublicSettings\x12*.souk.settings.v1.GetPublicSettingsRequest\x1a+.souk.settings.v1.GetPublicSettingsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\x94\x01\n" +
-	"\fListSettings\x12%.souk.settings.v1.ListSettingsRequest\x1a&.souk.settings.v1.ListSettingsResponse\"5\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/settings\x90\x02\x01\x12\xb5\x01\n" +
-	"\rUpdateSetting\x12&.souk.settings.v1.UpdateSettingRequest\x1a'.souk.settings.v1.UpdateSettingResponse\"S\xca\xf3\x18\x12\b\x04\"\x0esettings.write\x92\xf4\x18\n" +
+	"\fListSettings\x12%.souk.settings.v1.ListSettingsRequest\x1a&.souk.settings.v1.ListSettingsResponse\"5\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operator/settings\x90\x02\x01\x12\xb7\x01\n" +
+	"\rUpdateSetting\x12&.souk.settings.v1.UpdateSettingRequest\x1a'.souk.settings.v1.UpdateSettingResponse\"U\xca\xf3\x18\x14\b\x04\"\x0esettings.write(\x01\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02):\x01*b\asetting\x1a\x1b/v1/operator/settings/{key}\x12\xb7\x01\n" +
-	"\x13ListSettingVersions\x12,.souk.settings.v1.ListSettingVersionsRequest\x1a-.souk.settings.v1.ListSettingVersionsResponse\"C\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02%\x12#/v1/operator/settings/{key}/history\x90\x02\x01\x12\xc7\x01\n" +
-	"\x0fRollbackSetting\x12(.souk.settings.v1.RollbackSettingRequest\x1a).souk.settings.v1.RollbackSettingResponse\"_\xca\xf3\x18\x12\b\x04\"\x0esettings.write\x92\xf4\x18\n" +
+	"\x13ListSettingVersions\x12,.souk.settings.v1.ListSettingVersionsRequest\x1a-.souk.settings.v1.ListSettingVersionsResponse\"C\xca\xf3\x18\x11\b\x04\"\rsettings.read\x82\xd3\xe4\x93\x02%\x12#/v1/operator/settings/{key}/history\x90\x02\x01\x12\xc9\x01\n" +
+	"\x0fRollbackSetting\x12(.souk.settings.v1.RollbackSettingRequest\x1a).souk.settings.v1.RollbackSettingResponse\"a\xca\xf3\x18\x14\b\x04\"\x0esettings.write(\x01\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\asetting\"$/v1/operator/settings/{key}:rollback\x90\x02\x02\x12\x8c\x01\n" +
 	"\rGetMySettings\x12&.souk.settings.v1.GetMySettingsRequest\x1a'.souk.settings.v1.GetMySettingsResponse\"*\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x1bb\bsettings\x12\x0f/v1/me/settings\x90\x02\x01\x12\x98\x01\n" +
@@ -2620,8 +2620,8 @@ const file_souk_settings_v1_settings_proto_rawDesc = "" +
 	"flag.write\x82\xd3\xe4\x93\x02\x1a*\x18/v1/operator/flags/{key}\x90\x02\x02\x12v\n" +
 	"\n" +
 	"GetMyFlags\x12#.souk.settings.v1.GetMyFlagsRequest\x1a$.souk.settings.v1.GetMyFlagsResponse\"\x1d\xca\xf3\x18\x02\b\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/flags\x90\x02\x01\x12\x9a\x01\n" +
-	"\rListApprovals\x12&.souk.settings.v1.ListApprovalsRequest\x1a'.souk.settings.v1.ListApprovalsResponse\"8\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operator/approvals\x90\x02\x01\x12\xbc\x01\n" +
-	"\vApproveCall\x12$.souk.settings.v1.ApproveCallRequest\x1a%.souk.settings.v1.ApproveCallResponse\"`\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x92\xf4\x18\n" +
+	"\rListApprovals\x12&.souk.settings.v1.ListApprovalsRequest\x1a'.souk.settings.v1.ListApprovalsResponse\"8\xca\xf3\x18\x13\b\x04\"\x0fapproval.decide\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operator/approvals\x90\x02\x01\x12\xbe\x01\n" +
+	"\vApproveCall\x12$.souk.settings.v1.ApproveCallRequest\x1a%.souk.settings.v1.ApproveCallResponse\"b\xca\xf3\x18\x15\b\x04\"\x0fapproval.decide(\x01\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x022:\x01*b\bapproval\"#/v1/operator/approvals/{id}:approve\x90\x02\x02\x12\xb8\x01\n" +
 	"\n" +

@@ -3389,7 +3389,7 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\x03ids\x12#\n" +
 	"\ahandles\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\ahandles\"A\n" +
 	"\x15BatchGetShopsResponse\x12(\n" +
-	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\x9e\x1d\n" +
+	"\x05shops\x18\x01 \x03(\v2\x12.souk.shop.v1.ShopR\x05shops2\xa6\x1d\n" +
 	"\vShopService\x12\xb7\x01\n" +
 	"\n" +
 	"CreateShop\x12\x1f.souk.shop.v1.CreateShopRequest\x1a .souk.shop.v1.CreateShopResponse\"f\xca\xf3\x18\x0e\b\x03\"\n" +
@@ -3403,14 +3403,14 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\tListShops\x12\x1e.souk.shop.v1.ListShopsRequest\x1a\x1f.souk.shop.v1.ListShopsResponse\"\x1e\xca\xf3\x18\x02\b\x01\xe0\xf3\x18\x05\x82\xd3\xe4\x93\x02\v\x12\t/v1/shops\x90\x02\x01\x12\x85\x01\n" +
 	"\fListAllShops\x12!.souk.shop.v1.ListAllShopsRequest\x1a\".souk.shop.v1.ListAllShopsResponse\".\xca\xf3\x18\r\b\x04\"\tshop.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/shops\x90\x02\x01\x12q\n" +
 	"\vListMyShops\x12 .souk.shop.v1.ListMyShopsRequest\x1a!.souk.shop.v1.ListMyShopsResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/me/shops\x90\x02\x01\x12\x8d\x01\n" +
-	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\"9\xca\xf3\x18\x0f\b\x06\"\vmember.read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12\x9a\x01\n" +
-	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"L\xca\xf3\x18\x11\b\x06\"\rmember.manage\x92\xf4\x18\n" +
+	"\vListMembers\x12 .souk.shop.v1.ListMembersRequest\x1a!.souk.shop.v1.ListMembersResponse\"9\xca\xf3\x18\x0f\b\x06\"\vmember.read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/shops/{shop_id}/members\x90\x02\x01\x12\x9c\x01\n" +
+	"\tAddMember\x12\x1e.souk.shop.v1.AddMemberRequest\x1a\x1f.souk.shop.v1.AddMemberResponse\"N\xca\xf3\x18\x13\b\x06\"\rmember.manage(\x01\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/shops/{shop_id}/members\x90\x02\x02\x12\xaa\x01\n" +
 	"\fRemoveMember\x12!.souk.shop.v1.RemoveMemberRequest\x1a\".souk.shop.v1.RemoveMemberResponse\"S\xca\xf3\x18\x11\b\x03\"\rmember.manage\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\xc5\x01\n" +
-	"\fInviteMember\x12!.souk.shop.v1.InviteMemberRequest\x1a\".souk.shop.v1.InviteMemberResponse\"n\xca\xf3\x18\x11\b\x06\"\rmember.manage\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1a\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02'*%/v1/shops/{shop_id}/members/{user_id}\x90\x02\x02\x12\xc7\x01\n" +
+	"\fInviteMember\x12!.souk.shop.v1.InviteMemberRequest\x1a\".souk.shop.v1.InviteMemberResponse\"p\xca\xf3\x18\x13\b\x06\"\rmember.manage(\x01\xe8\xf3\x18\xc9\x01\x92\xf4\x18\x1a\n" +
 	"\x0ealready_exists\n" +
 	"\bconflict\x82\xd3\xe4\x93\x020:\x01*b\n" +
 	"invitation\"\x1f/v1/shops/{shop_id}/invitations\x12\x9f\x01\n" +
@@ -3420,12 +3420,12 @@ const file_souk_shop_v1_shop_proto_rawDesc = "" +
 	"\x10AcceptInvitation\x12%.souk.shop.v1.AcceptInvitationRequest\x1a&.souk.shop.v1.AcceptInvitationResponse\"H\xca\xf3\x18\x02\b\x03\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02+:\x01*b\x06member\"\x1e/v1/me/invitations/{id}:accept\x90\x02\x02\x12\x99\x01\n" +
-	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\xaf\x01\n" +
-	"\fCreateAPIKey\x12!.souk.shop.v1.CreateAPIKeyRequest\x1a\".souk.shop.v1.CreateAPIKeyResponse\"X\xca\xf3\x18\x11\b\x06\"\rapikey.manage\xe8\xf3\x18\xc9\x01\x92\xf4\x18\n" +
+	"\x11DeclineInvitation\x12&.souk.shop.v1.DeclineInvitationRequest\x1a'.souk.shop.v1.DeclineInvitationResponse\"3\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/me/invitations/{id}:decline\x90\x02\x02\x12\xb1\x01\n" +
+	"\fCreateAPIKey\x12!.souk.shop.v1.CreateAPIKeyRequest\x1a\".souk.shop.v1.CreateAPIKeyResponse\"Z\xca\xf3\x18\x13\b\x06\"\rapikey.manage(\x01\xe8\xf3\x18\xc9\x01\x92\xf4\x18\n" +
 	"\n" +
 	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\aapi_key\"\x1c/v1/shops/{shop_id}/api-keys\x12\x90\x01\n" +
-	"\vListAPIKeys\x12 .souk.shop.v1.ListAPIKeysRequest\x1a!.souk.shop.v1.ListAPIKeysResponse\"<\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/api-keys\x90\x02\x01\x12\xa8\x01\n" +
-	"\fRotateAPIKey\x12!.souk.shop.v1.RotateAPIKeyRequest\x1a\".souk.shop.v1.RotateAPIKeyResponse\"Q\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x026:\x01*b\aapi_key\"(/v1/shops/{shop_id}/api-keys/{id}:rotate\x12\x98\x01\n" +
+	"\vListAPIKeys\x12 .souk.shop.v1.ListAPIKeysRequest\x1a!.souk.shop.v1.ListAPIKeysResponse\"<\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/shops/{shop_id}/api-keys\x90\x02\x01\x12\xaa\x01\n" +
+	"\fRotateAPIKey\x12!.souk.shop.v1.RotateAPIKeyRequest\x1a\".souk.shop.v1.RotateAPIKeyResponse\"S\xca\xf3\x18\x13\b\x06\"\rapikey.manage(\x01\x82\xd3\xe4\x93\x026:\x01*b\aapi_key\"(/v1/shops/{shop_id}/api-keys/{id}:rotate\x12\x98\x01\n" +
 	"\fDeleteAPIKey\x12!.souk.shop.v1.DeleteAPIKeyRequest\x1a\".souk.shop.v1.DeleteAPIKeyResponse\"A\xca\xf3\x18\x11\b\x06\"\rapikey.manage\x82\xd3\xe4\x93\x02#*!/v1/shops/{shop_id}/api-keys/{id}\x90\x02\x02\x12`\n" +
 	"\n" +
 	"FindAPIKey\x12\x1f.souk.shop.v1.FindAPIKeyRequest\x1a .souk.shop.v1.FindAPIKeyResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12\xa4\x01\n" +

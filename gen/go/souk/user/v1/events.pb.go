@@ -256,6 +256,96 @@ func (x *UserErased) GetKeepOrders() bool {
 	return false
 }
 
+// UserSuspended is evt.user.suspended: an operator has suspended a user.
+type UserSuspended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserSuspended) Reset() {
+	*x = UserSuspended{}
+	mi := &file_souk_user_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserSuspended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserSuspended) ProtoMessage() {}
+
+func (x *UserSuspended) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserSuspended.ProtoReflect.Descriptor instead.
+func (*UserSuspended) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UserSuspended) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// UserReinstated is evt.user.reinstated: an operator lets a suspended user sign in again.
+type UserReinstated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserReinstated) Reset() {
+	*x = UserReinstated{}
+	mi := &file_souk_user_v1_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserReinstated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserReinstated) ProtoMessage() {}
+
+func (x *UserReinstated) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserReinstated.ProtoReflect.Descriptor instead.
+func (*UserReinstated) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UserReinstated) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
 var File_souk_user_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_user_v1_events_proto_rawDesc = "" +
@@ -273,7 +363,11 @@ const file_souk_user_v1_events_proto_rawDesc = "" +
 	"UserErased\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1f\n" +
 	"\vkeep_orders\x18\x02 \x01(\bR\n" +
-	"keepOrdersB!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
+	"keepOrders\"(\n" +
+	"\rUserSuspended\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\")\n" +
+	"\x0eUserReinstated\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userIdB!Z\x1fsouk/gen/go/souk/user/v1;userv1b\x06proto3"
 
 var (
 	file_souk_user_v1_events_proto_rawDescOnce sync.Once
@@ -287,13 +381,15 @@ func file_souk_user_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_events_proto_rawDescData
 }
 
-var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_souk_user_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_souk_user_v1_events_proto_goTypes = []any{
 	(*UserRegistered)(nil), // 0: souk.user.v1.UserRegistered
 	(*NewDevice)(nil),      // 1: souk.user.v1.NewDevice
 	(*EmailChanged)(nil),   // 2: souk.user.v1.EmailChanged
 	(*UserUpdated)(nil),    // 3: souk.user.v1.UserUpdated
 	(*UserErased)(nil),     // 4: souk.user.v1.UserErased
+	(*UserSuspended)(nil),  // 5: souk.user.v1.UserSuspended
+	(*UserReinstated)(nil), // 6: souk.user.v1.UserReinstated
 }
 var file_souk_user_v1_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -314,7 +410,7 @@ func file_souk_user_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_events_proto_rawDesc), len(file_souk_user_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -73,3 +73,29 @@ func (x *UserErased) AppendJSON(b []byte) []byte {
 	b = append(b, '}')
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UserSuspended) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UserSuspended)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *UserReinstated) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(UserReinstated)
+	}
+	b = append(b, `{"userId":`...)
+	if b = jsonpb.AppendString(b, x.UserId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}

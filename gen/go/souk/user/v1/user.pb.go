@@ -39,6 +39,8 @@ type User struct {
 	Preferences   *Preferences           `protobuf:"bytes,6,opt,name=preferences,proto3" json:"preferences,omitempty"`
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Set while the user is suspended.
+	Suspension    *Suspension `protobuf:"bytes,9,opt,name=suspension,proto3" json:"suspension,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +131,68 @@ func (x *User) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *User) GetSuspension() *Suspension {
+	if x != nil {
+		return x.Suspension
+	}
+	return nil
+}
+
+// Suspension keeps a user out.
+type Suspension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When an operator suspended the user.
+	SuspendedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=suspended_at,json=suspendedAt,proto3" json:"suspended_at,omitempty"`
+	// Why, for operators.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspension) Reset() {
+	*x = Suspension{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspension) ProtoMessage() {}
+
+func (x *Suspension) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspension.ProtoReflect.Descriptor instead.
+func (*Suspension) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Suspension) GetSuspendedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SuspendedAt
+	}
+	return nil
+}
+
+func (x *Suspension) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Preferences are a user's choices. A change names those that it is about: what is absent stays, an
 // empty text takes the choice back. An answer has all of them.
 type Preferences struct {
@@ -147,7 +211,7 @@ type Preferences struct {
 
 func (x *Preferences) Reset() {
 	*x = Preferences{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[1]
+	mi := &file_souk_user_v1_user_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -159,7 +223,7 @@ func (x *Preferences) String() string {
 func (*Preferences) ProtoMessage() {}
 
 func (x *Preferences) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[1]
+	mi := &file_souk_user_v1_user_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -172,7 +236,7 @@ func (x *Preferences) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preferences.ProtoReflect.Descriptor instead.
 func (*Preferences) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{1}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Preferences) GetLocale() string {
@@ -211,7 +275,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[2]
+	mi := &file_souk_user_v1_user_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -223,7 +287,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[2]
+	mi := &file_souk_user_v1_user_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -236,7 +300,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{2}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{3}
 }
 
 type GetMeResponse struct {
@@ -248,7 +312,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[3]
+	mi := &file_souk_user_v1_user_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +324,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[3]
+	mi := &file_souk_user_v1_user_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +337,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{3}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetMeResponse) GetUser() *User {
@@ -295,7 +359,7 @@ type UpdateMeRequest struct {
 
 func (x *UpdateMeRequest) Reset() {
 	*x = UpdateMeRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[4]
+	mi := &file_souk_user_v1_user_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -307,7 +371,7 @@ func (x *UpdateMeRequest) String() string {
 func (*UpdateMeRequest) ProtoMessage() {}
 
 func (x *UpdateMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[4]
+	mi := &file_souk_user_v1_user_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -320,7 +384,7 @@ func (x *UpdateMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateMeRequest.ProtoReflect.Descriptor instead.
 func (*UpdateMeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{4}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateMeRequest) GetName() string {
@@ -353,7 +417,7 @@ type UpdateMeResponse struct {
 
 func (x *UpdateMeResponse) Reset() {
 	*x = UpdateMeResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[5]
+	mi := &file_souk_user_v1_user_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +429,7 @@ func (x *UpdateMeResponse) String() string {
 func (*UpdateMeResponse) ProtoMessage() {}
 
 func (x *UpdateMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[5]
+	mi := &file_souk_user_v1_user_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +442,7 @@ func (x *UpdateMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateMeResponse.ProtoReflect.Descriptor instead.
 func (*UpdateMeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{5}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateMeResponse) GetUser() *User {
@@ -397,7 +461,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[6]
+	mi := &file_souk_user_v1_user_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +473,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[6]
+	mi := &file_souk_user_v1_user_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +486,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{6}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetUserRequest) GetId() string {
@@ -441,7 +505,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[7]
+	mi := &file_souk_user_v1_user_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +517,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[7]
+	mi := &file_souk_user_v1_user_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +530,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{7}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -487,7 +551,7 @@ type EraseUserRequest struct {
 
 func (x *EraseUserRequest) Reset() {
 	*x = EraseUserRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	mi := &file_souk_user_v1_user_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +563,7 @@ func (x *EraseUserRequest) String() string {
 func (*EraseUserRequest) ProtoMessage() {}
 
 func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[8]
+	mi := &file_souk_user_v1_user_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +576,7 @@ func (x *EraseUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserRequest.ProtoReflect.Descriptor instead.
 func (*EraseUserRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{8}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EraseUserRequest) GetId() string {
@@ -537,7 +601,7 @@ type EraseUserResponse struct {
 
 func (x *EraseUserResponse) Reset() {
 	*x = EraseUserResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	mi := &file_souk_user_v1_user_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +613,7 @@ func (x *EraseUserResponse) String() string {
 func (*EraseUserResponse) ProtoMessage() {}
 
 func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[9]
+	mi := &file_souk_user_v1_user_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +626,7 @@ func (x *EraseUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseUserResponse.ProtoReflect.Descriptor instead.
 func (*EraseUserResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{9}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{10}
 }
 
 type SearchUsersRequest struct {
@@ -576,7 +640,7 @@ type SearchUsersRequest struct {
 
 func (x *SearchUsersRequest) Reset() {
 	*x = SearchUsersRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[10]
+	mi := &file_souk_user_v1_user_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +652,7 @@ func (x *SearchUsersRequest) String() string {
 func (*SearchUsersRequest) ProtoMessage() {}
 
 func (x *SearchUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[10]
+	mi := &file_souk_user_v1_user_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +665,7 @@ func (x *SearchUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchUsersRequest.ProtoReflect.Descriptor instead.
 func (*SearchUsersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{10}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SearchUsersRequest) GetQuery() string {
@@ -635,7 +699,7 @@ type SearchUsersResponse struct {
 
 func (x *SearchUsersResponse) Reset() {
 	*x = SearchUsersResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[11]
+	mi := &file_souk_user_v1_user_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +711,7 @@ func (x *SearchUsersResponse) String() string {
 func (*SearchUsersResponse) ProtoMessage() {}
 
 func (x *SearchUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[11]
+	mi := &file_souk_user_v1_user_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +724,7 @@ func (x *SearchUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchUsersResponse.ProtoReflect.Descriptor instead.
 func (*SearchUsersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{11}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SearchUsersResponse) GetUsers() []*User {
@@ -677,6 +741,280 @@ func (x *SearchUsersResponse) GetNextPageToken() string {
 	return ""
 }
 
+type SuspendUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why; for operators, who see it with the user. The user is not told.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendUserRequest) Reset() {
+	*x = SuspendUserRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendUserRequest) ProtoMessage() {}
+
+func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendUserRequest.ProtoReflect.Descriptor instead.
+func (*SuspendUserRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SuspendUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SuspendUserRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SuspendUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendUserResponse) Reset() {
+	*x = SuspendUserResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendUserResponse) ProtoMessage() {}
+
+func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendUserResponse.ProtoReflect.Descriptor instead.
+func (*SuspendUserResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SuspendUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type ReinstateUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReinstateUserRequest) Reset() {
+	*x = ReinstateUserRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinstateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinstateUserRequest) ProtoMessage() {}
+
+func (x *ReinstateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinstateUserRequest.ProtoReflect.Descriptor instead.
+func (*ReinstateUserRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReinstateUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ReinstateUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReinstateUserResponse) Reset() {
+	*x = ReinstateUserResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReinstateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReinstateUserResponse) ProtoMessage() {}
+
+func (x *ReinstateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReinstateUserResponse.ProtoReflect.Descriptor instead.
+func (*ReinstateUserResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReinstateUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type RevokeSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionsRequest) Reset() {
+	*x = RevokeSessionsRequest{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionsRequest) ProtoMessage() {}
+
+func (x *RevokeSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionsRequest.ProtoReflect.Descriptor instead.
+func (*RevokeSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RevokeSessionsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions have ended.
+	Ended         int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSessionsResponse) Reset() {
+	*x = RevokeSessionsResponse{}
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSessionsResponse) ProtoMessage() {}
+
+func (x *RevokeSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSessionsResponse.ProtoReflect.Descriptor instead.
+func (*RevokeSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RevokeSessionsResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 type EnsureUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Issuer and subject of the sign-in identity, as in its ID token.
@@ -687,14 +1025,16 @@ type EnsureUserRequest struct {
 	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	// When the provider said so. What it said before the last change of e-mail address or name changes nothing. Unset:
 	// now.
-	IssuedAt      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	IssuedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// The roles that the provider gives.
+	Roles         []string `protobuf:"bytes,7,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EnsureUserRequest) Reset() {
 	*x = EnsureUserRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[12]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +1046,7 @@ func (x *EnsureUserRequest) String() string {
 func (*EnsureUserRequest) ProtoMessage() {}
 
 func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[12]
+	mi := &file_souk_user_v1_user_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +1059,7 @@ func (x *EnsureUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserRequest.ProtoReflect.Descriptor instead.
 func (*EnsureUserRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{12}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *EnsureUserRequest) GetIssuer() string {
@@ -764,6 +1104,13 @@ func (x *EnsureUserRequest) GetIssuedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *EnsureUserRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 type EnsureUserResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -774,7 +1121,7 @@ type EnsureUserResponse struct {
 
 func (x *EnsureUserResponse) Reset() {
 	*x = EnsureUserResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	mi := &file_souk_user_v1_user_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +1133,7 @@ func (x *EnsureUserResponse) String() string {
 func (*EnsureUserResponse) ProtoMessage() {}
 
 func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[13]
+	mi := &file_souk_user_v1_user_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +1146,7 @@ func (x *EnsureUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureUserResponse.ProtoReflect.Descriptor instead.
 func (*EnsureUserResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{13}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EnsureUserResponse) GetUser() *User {
@@ -825,7 +1172,7 @@ type BatchGetUsersRequest struct {
 
 func (x *BatchGetUsersRequest) Reset() {
 	*x = BatchGetUsersRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	mi := &file_souk_user_v1_user_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1184,7 @@ func (x *BatchGetUsersRequest) String() string {
 func (*BatchGetUsersRequest) ProtoMessage() {}
 
 func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[14]
+	mi := &file_souk_user_v1_user_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1197,7 @@ func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{14}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BatchGetUsersRequest) GetIds() []string {
@@ -869,7 +1216,7 @@ type BatchGetUsersResponse struct {
 
 func (x *BatchGetUsersResponse) Reset() {
 	*x = BatchGetUsersResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +1228,7 @@ func (x *BatchGetUsersResponse) String() string {
 func (*BatchGetUsersResponse) ProtoMessage() {}
 
 func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[15]
+	mi := &file_souk_user_v1_user_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +1241,7 @@ func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{15}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BatchGetUsersResponse) GetUsers() []*User {
@@ -915,7 +1262,7 @@ type RecordSignInRequest struct {
 
 func (x *RecordSignInRequest) Reset() {
 	*x = RecordSignInRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1274,7 @@ func (x *RecordSignInRequest) String() string {
 func (*RecordSignInRequest) ProtoMessage() {}
 
 func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[16]
+	mi := &file_souk_user_v1_user_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1287,7 @@ func (x *RecordSignInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInRequest.ProtoReflect.Descriptor instead.
 func (*RecordSignInRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{16}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RecordSignInRequest) GetUserId() string {
@@ -967,7 +1314,7 @@ type RecordSignInResponse struct {
 
 func (x *RecordSignInResponse) Reset() {
 	*x = RecordSignInResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1326,7 @@ func (x *RecordSignInResponse) String() string {
 func (*RecordSignInResponse) ProtoMessage() {}
 
 func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[17]
+	mi := &file_souk_user_v1_user_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1339,7 @@ func (x *RecordSignInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordSignInResponse.ProtoReflect.Descriptor instead.
 func (*RecordSignInResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{17}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RecordSignInResponse) GetNewDevice() bool {
@@ -1011,7 +1358,7 @@ type GetFormerEmailRequest struct {
 
 func (x *GetFormerEmailRequest) Reset() {
 	*x = GetFormerEmailRequest{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	mi := &file_souk_user_v1_user_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1370,7 @@ func (x *GetFormerEmailRequest) String() string {
 func (*GetFormerEmailRequest) ProtoMessage() {}
 
 func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[18]
+	mi := &file_souk_user_v1_user_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1383,7 @@ func (x *GetFormerEmailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailRequest.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailRequest) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{18}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetFormerEmailRequest) GetUserId() string {
@@ -1057,7 +1404,7 @@ type GetFormerEmailResponse struct {
 
 func (x *GetFormerEmailResponse) Reset() {
 	*x = GetFormerEmailResponse{}
-	mi := &file_souk_user_v1_user_proto_msgTypes[19]
+	mi := &file_souk_user_v1_user_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1416,7 @@ func (x *GetFormerEmailResponse) String() string {
 func (*GetFormerEmailResponse) ProtoMessage() {}
 
 func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_user_v1_user_proto_msgTypes[19]
+	mi := &file_souk_user_v1_user_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1429,7 @@ func (x *GetFormerEmailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFormerEmailResponse.ProtoReflect.Descriptor instead.
 func (*GetFormerEmailResponse) Descriptor() ([]byte, []int) {
-	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{19}
+	return file_souk_user_v1_user_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetFormerEmailResponse) GetEmail() string {
@@ -1103,7 +1450,7 @@ var File_souk_user_v1_user_proto protoreflect.FileDescriptor
 
 const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x17souk/user/v1/user.proto\x12\fsouk.user.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xc2\x02\n" +
+	"\x17souk/user/v1/user.proto\x12\fsouk.user.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsouk/options/v1/options.proto\"\xfc\x02\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\x05email\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12%\n" +
@@ -1114,7 +1461,14 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x9d\x03\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x128\n" +
+	"\n" +
+	"suspension\x18\t \x01(\v2\x18.souk.user.v1.SuspensionR\n" +
+	"suspension\"z\n" +
+	"\n" +
+	"Suspension\x12=\n" +
+	"\fsuspended_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendedAt\x12-\n" +
+	"\x06reason\x18\x02 \x01(\tB\x15\xb2\xf4\x18\x11sold counterfeitsR\x06reason\"\x9d\x03\n" +
 	"\vPreferences\x12p\n" +
 	"\x06locale\x18\x01 \x01(\tBS\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\xa2\xf4\x18\x1ca language tag such as pt-BR\xb8\xf4\x18\x01H\x00R\x06locale\x88\x01\x01\x12z\n" +
 	"\rcurrency_code\x18\x02 \x01(\tBP\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRL\xb8\xf4\x18\x01H\x01R\fcurrencyCode\x88\x01\x01\x12-\n" +
@@ -1152,7 +1506,20 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"g\n" +
 	"\x13SearchUsersResponse\x12(\n" +
 	"\x05users\x18\x01 \x03(\v2\x12.souk.user.v1.UserR\x05users\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf3\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"j\n" +
+	"\x12SuspendUserRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\x12;\n" +
+	"\x06reason\x18\x02 \x01(\tB#\xbaH\ar\x05\x10\x01\x18\xf4\x03\xa8\xf4\x18\x01\xb2\xf4\x18\x11sold counterfeitsR\x06reason\"=\n" +
+	"\x13SuspendUserResponse\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"/\n" +
+	"\x14ReinstateUserRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"?\n" +
+	"\x15ReinstateUserResponse\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\"0\n" +
+	"\x15RevokeSessionsRequest\x12\x17\n" +
+	"\x02id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x02id\"5\n" +
+	"\x16RevokeSessionsResponse\x12\x1b\n" +
+	"\x05ended\x18\x01 \x01(\x05B\x05\xb2\xf4\x18\x012R\x05ended\"\x93\x02\n" +
 	"\x11EnsureUserRequest\x12\"\n" +
 	"\x06issuer\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01(\x80\bR\x06issuer\x12$\n" +
@@ -1161,7 +1528,8 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\x05email\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12%\n" +
 	"\x0eemail_verified\x18\x04 \x01(\bR\remailVerified\x12\x18\n" +
 	"\x04name\x18\x05 \x01(\tB\x04\x98\xf4\x18\x01R\x04name\x127\n" +
-	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\"V\n" +
+	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x12\x1e\n" +
+	"\x05roles\x18\a \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05roles\"V\n" +
 	"\x12EnsureUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.souk.user.v1.UserR\x04user\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\"3\n" +
@@ -1180,14 +1548,21 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
 	"\x16GetFormerEmailResponse\x12\x1a\n" +
 	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\bR\bverified2\xb9\b\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xc6\f\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x81\x01\n" +
 	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"9\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x88\x01\n" +
 	"\tEraseUser\x12\x1e.souk.user.v1.EraseUserRequest\x1a\x1f.souk.user.v1.EraseUserResponse\":\xca\xf3\x18\x0e\b\x04\"\n" +
 	"user.erase\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operator/users/{id}:erase\x12\x82\x01\n" +
-	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\".\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12`\n" +
+	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\".\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12\xab\x01\n" +
+	"\vSuspendUser\x12 .souk.user.v1.SuspendUserRequest\x1a!.souk.user.v1.SuspendUserResponse\"W\xca\xf3\x18\x12\b\x04\"\fuser.suspend(\x01\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\x04user\"\x1f/v1/operator/users/{id}:suspend\x90\x02\x02\x12\xb3\x01\n" +
+	"\rReinstateUser\x12\".souk.user.v1.ReinstateUserRequest\x1a#.souk.user.v1.ReinstateUserResponse\"Y\xca\xf3\x18\x12\b\x04\"\fuser.suspend(\x01\x92\xf4\x18\n" +
+	"\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\x04user\"!/v1/operator/users/{id}:reinstate\x90\x02\x02\x12\xa6\x01\n" +
+	"\x0eRevokeSessions\x12#.souk.user.v1.RevokeSessionsRequest\x1a$.souk.user.v1.RevokeSessionsResponse\"I\xca\xf3\x18\x10\b\x04\"\fuser.suspend\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/operator/users/{id}/sessions:revoke\x90\x02\x02\x12`\n" +
 	"\n" +
 	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12f\n" +
 	"\fRecordSignIn\x12!.souk.user.v1.RecordSignInRequest\x1a\".souk.user.v1.RecordSignInResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12t\n" +
@@ -1206,65 +1581,82 @@ func file_souk_user_v1_user_proto_rawDescGZIP() []byte {
 	return file_souk_user_v1_user_proto_rawDescData
 }
 
-var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_souk_user_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_souk_user_v1_user_proto_goTypes = []any{
 	(*User)(nil),                   // 0: souk.user.v1.User
-	(*Preferences)(nil),            // 1: souk.user.v1.Preferences
-	(*GetMeRequest)(nil),           // 2: souk.user.v1.GetMeRequest
-	(*GetMeResponse)(nil),          // 3: souk.user.v1.GetMeResponse
-	(*UpdateMeRequest)(nil),        // 4: souk.user.v1.UpdateMeRequest
-	(*UpdateMeResponse)(nil),       // 5: souk.user.v1.UpdateMeResponse
-	(*GetUserRequest)(nil),         // 6: souk.user.v1.GetUserRequest
-	(*GetUserResponse)(nil),        // 7: souk.user.v1.GetUserResponse
-	(*EraseUserRequest)(nil),       // 8: souk.user.v1.EraseUserRequest
-	(*EraseUserResponse)(nil),      // 9: souk.user.v1.EraseUserResponse
-	(*SearchUsersRequest)(nil),     // 10: souk.user.v1.SearchUsersRequest
-	(*SearchUsersResponse)(nil),    // 11: souk.user.v1.SearchUsersResponse
-	(*EnsureUserRequest)(nil),      // 12: souk.user.v1.EnsureUserRequest
-	(*EnsureUserResponse)(nil),     // 13: souk.user.v1.EnsureUserResponse
-	(*BatchGetUsersRequest)(nil),   // 14: souk.user.v1.BatchGetUsersRequest
-	(*BatchGetUsersResponse)(nil),  // 15: souk.user.v1.BatchGetUsersResponse
-	(*RecordSignInRequest)(nil),    // 16: souk.user.v1.RecordSignInRequest
-	(*RecordSignInResponse)(nil),   // 17: souk.user.v1.RecordSignInResponse
-	(*GetFormerEmailRequest)(nil),  // 18: souk.user.v1.GetFormerEmailRequest
-	(*GetFormerEmailResponse)(nil), // 19: souk.user.v1.GetFormerEmailResponse
-	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
+	(*Suspension)(nil),             // 1: souk.user.v1.Suspension
+	(*Preferences)(nil),            // 2: souk.user.v1.Preferences
+	(*GetMeRequest)(nil),           // 3: souk.user.v1.GetMeRequest
+	(*GetMeResponse)(nil),          // 4: souk.user.v1.GetMeResponse
+	(*UpdateMeRequest)(nil),        // 5: souk.user.v1.UpdateMeRequest
+	(*UpdateMeResponse)(nil),       // 6: souk.user.v1.UpdateMeResponse
+	(*GetUserRequest)(nil),         // 7: souk.user.v1.GetUserRequest
+	(*GetUserResponse)(nil),        // 8: souk.user.v1.GetUserResponse
+	(*EraseUserRequest)(nil),       // 9: souk.user.v1.EraseUserRequest
+	(*EraseUserResponse)(nil),      // 10: souk.user.v1.EraseUserResponse
+	(*SearchUsersRequest)(nil),     // 11: souk.user.v1.SearchUsersRequest
+	(*SearchUsersResponse)(nil),    // 12: souk.user.v1.SearchUsersResponse
+	(*SuspendUserRequest)(nil),     // 13: souk.user.v1.SuspendUserRequest
+	(*SuspendUserResponse)(nil),    // 14: souk.user.v1.SuspendUserResponse
+	(*ReinstateUserRequest)(nil),   // 15: souk.user.v1.ReinstateUserRequest
+	(*ReinstateUserResponse)(nil),  // 16: souk.user.v1.ReinstateUserResponse
+	(*RevokeSessionsRequest)(nil),  // 17: souk.user.v1.RevokeSessionsRequest
+	(*RevokeSessionsResponse)(nil), // 18: souk.user.v1.RevokeSessionsResponse
+	(*EnsureUserRequest)(nil),      // 19: souk.user.v1.EnsureUserRequest
+	(*EnsureUserResponse)(nil),     // 20: souk.user.v1.EnsureUserResponse
+	(*BatchGetUsersRequest)(nil),   // 21: souk.user.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),  // 22: souk.user.v1.BatchGetUsersResponse
+	(*RecordSignInRequest)(nil),    // 23: souk.user.v1.RecordSignInRequest
+	(*RecordSignInResponse)(nil),   // 24: souk.user.v1.RecordSignInResponse
+	(*GetFormerEmailRequest)(nil),  // 25: souk.user.v1.GetFormerEmailRequest
+	(*GetFormerEmailResponse)(nil), // 26: souk.user.v1.GetFormerEmailResponse
+	(*timestamppb.Timestamp)(nil),  // 27: google.protobuf.Timestamp
 }
 var file_souk_user_v1_user_proto_depIdxs = []int32{
-	1,  // 0: souk.user.v1.User.preferences:type_name -> souk.user.v1.Preferences
-	20, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	20, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: souk.user.v1.GetMeResponse.user:type_name -> souk.user.v1.User
-	1,  // 4: souk.user.v1.UpdateMeRequest.preferences:type_name -> souk.user.v1.Preferences
-	0,  // 5: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
-	0,  // 6: souk.user.v1.GetUserResponse.user:type_name -> souk.user.v1.User
-	0,  // 7: souk.user.v1.SearchUsersResponse.users:type_name -> souk.user.v1.User
-	20, // 8: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
-	0,  // 10: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
-	2,  // 11: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
-	4,  // 12: souk.user.v1.UserService.UpdateMe:input_type -> souk.user.v1.UpdateMeRequest
-	6,  // 13: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
-	8,  // 14: souk.user.v1.UserService.EraseUser:input_type -> souk.user.v1.EraseUserRequest
-	10, // 15: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
-	12, // 16: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
-	16, // 17: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
-	18, // 18: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
-	14, // 19: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
-	3,  // 20: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
-	5,  // 21: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
-	7,  // 22: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
-	9,  // 23: souk.user.v1.UserService.EraseUser:output_type -> souk.user.v1.EraseUserResponse
-	11, // 24: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
-	13, // 25: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
-	17, // 26: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
-	19, // 27: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
-	15, // 28: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
-	20, // [20:29] is the sub-list for method output_type
-	11, // [11:20] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 0: souk.user.v1.User.preferences:type_name -> souk.user.v1.Preferences
+	27, // 1: souk.user.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	27, // 2: souk.user.v1.User.updated_at:type_name -> google.protobuf.Timestamp
+	1,  // 3: souk.user.v1.User.suspension:type_name -> souk.user.v1.Suspension
+	27, // 4: souk.user.v1.Suspension.suspended_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: souk.user.v1.GetMeResponse.user:type_name -> souk.user.v1.User
+	2,  // 6: souk.user.v1.UpdateMeRequest.preferences:type_name -> souk.user.v1.Preferences
+	0,  // 7: souk.user.v1.UpdateMeResponse.user:type_name -> souk.user.v1.User
+	0,  // 8: souk.user.v1.GetUserResponse.user:type_name -> souk.user.v1.User
+	0,  // 9: souk.user.v1.SearchUsersResponse.users:type_name -> souk.user.v1.User
+	0,  // 10: souk.user.v1.SuspendUserResponse.user:type_name -> souk.user.v1.User
+	0,  // 11: souk.user.v1.ReinstateUserResponse.user:type_name -> souk.user.v1.User
+	27, // 12: souk.user.v1.EnsureUserRequest.issued_at:type_name -> google.protobuf.Timestamp
+	0,  // 13: souk.user.v1.EnsureUserResponse.user:type_name -> souk.user.v1.User
+	0,  // 14: souk.user.v1.BatchGetUsersResponse.users:type_name -> souk.user.v1.User
+	3,  // 15: souk.user.v1.UserService.GetMe:input_type -> souk.user.v1.GetMeRequest
+	5,  // 16: souk.user.v1.UserService.UpdateMe:input_type -> souk.user.v1.UpdateMeRequest
+	7,  // 17: souk.user.v1.UserService.GetUser:input_type -> souk.user.v1.GetUserRequest
+	9,  // 18: souk.user.v1.UserService.EraseUser:input_type -> souk.user.v1.EraseUserRequest
+	11, // 19: souk.user.v1.UserService.SearchUsers:input_type -> souk.user.v1.SearchUsersRequest
+	13, // 20: souk.user.v1.UserService.SuspendUser:input_type -> souk.user.v1.SuspendUserRequest
+	15, // 21: souk.user.v1.UserService.ReinstateUser:input_type -> souk.user.v1.ReinstateUserRequest
+	17, // 22: souk.user.v1.UserService.RevokeSessions:input_type -> souk.user.v1.RevokeSessionsRequest
+	19, // 23: souk.user.v1.UserService.EnsureUser:input_type -> souk.user.v1.EnsureUserRequest
+	23, // 24: souk.user.v1.UserService.RecordSignIn:input_type -> souk.user.v1.RecordSignInRequest
+	25, // 25: souk.user.v1.UserService.GetFormerEmail:input_type -> souk.user.v1.GetFormerEmailRequest
+	21, // 26: souk.user.v1.UserService.BatchGetUsers:input_type -> souk.user.v1.BatchGetUsersRequest
+	4,  // 27: souk.user.v1.UserService.GetMe:output_type -> souk.user.v1.GetMeResponse
+	6,  // 28: souk.user.v1.UserService.UpdateMe:output_type -> souk.user.v1.UpdateMeResponse
+	8,  // 29: souk.user.v1.UserService.GetUser:output_type -> souk.user.v1.GetUserResponse
+	10, // 30: souk.user.v1.UserService.EraseUser:output_type -> souk.user.v1.EraseUserResponse
+	12, // 31: souk.user.v1.UserService.SearchUsers:output_type -> souk.user.v1.SearchUsersResponse
+	14, // 32: souk.user.v1.UserService.SuspendUser:output_type -> souk.user.v1.SuspendUserResponse
+	16, // 33: souk.user.v1.UserService.ReinstateUser:output_type -> souk.user.v1.ReinstateUserResponse
+	18, // 34: souk.user.v1.UserService.RevokeSessions:output_type -> souk.user.v1.RevokeSessionsResponse
+	20, // 35: souk.user.v1.UserService.EnsureUser:output_type -> souk.user.v1.EnsureUserResponse
+	24, // 36: souk.user.v1.UserService.RecordSignIn:output_type -> souk.user.v1.RecordSignInResponse
+	26, // 37: souk.user.v1.UserService.GetFormerEmail:output_type -> souk.user.v1.GetFormerEmailResponse
+	22, // 38: souk.user.v1.UserService.BatchGetUsers:output_type -> souk.user.v1.BatchGetUsersResponse
+	27, // [27:39] is the sub-list for method output_type
+	15, // [15:27] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_souk_user_v1_user_proto_init() }
@@ -1272,15 +1664,15 @@ func file_souk_user_v1_user_proto_init() {
 	if File_souk_user_v1_user_proto != nil {
 		return
 	}
-	file_souk_user_v1_user_proto_msgTypes[1].OneofWrappers = []any{}
-	file_souk_user_v1_user_proto_msgTypes[4].OneofWrappers = []any{}
+	file_souk_user_v1_user_proto_msgTypes[2].OneofWrappers = []any{}
+	file_souk_user_v1_user_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_user_v1_user_proto_rawDesc), len(file_souk_user_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,9 @@ const (
 	UserService_GetUser_FullMethodName        = "/souk.user.v1.UserService/GetUser"
 	UserService_EraseUser_FullMethodName      = "/souk.user.v1.UserService/EraseUser"
 	UserService_SearchUsers_FullMethodName    = "/souk.user.v1.UserService/SearchUsers"
+	UserService_SuspendUser_FullMethodName    = "/souk.user.v1.UserService/SuspendUser"
+	UserService_ReinstateUser_FullMethodName  = "/souk.user.v1.UserService/ReinstateUser"
+	UserService_RevokeSessions_FullMethodName = "/souk.user.v1.UserService/RevokeSessions"
 	UserService_EnsureUser_FullMethodName     = "/souk.user.v1.UserService/EnsureUser"
 	UserService_RecordSignIn_FullMethodName   = "/souk.user.v1.UserService/RecordSignIn"
 	UserService_GetFormerEmail_FullMethodName = "/souk.user.v1.UserService/GetFormerEmail"
@@ -51,6 +54,14 @@ type UserServiceClient interface {
 	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
 	// find nothing.
 	SearchUsers(ctx context.Context, in *SearchUsersRequest, opts ...grpc.CallOption) (*SearchUsersResponse, error)
+	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
+	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error)
+	// ReinstateUser lets a suspended user sign in again.
+	ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error)
+	// RevokeSessions signs a user out in all browsers. The user may sign in again.
+	RevokeSessions(ctx context.Context, in *RevokeSessionsRequest, opts ...grpc.CallOption) (*RevokeSessionsResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -121,6 +132,36 @@ func (c *userServiceClient) SearchUsers(ctx context.Context, in *SearchUsersRequ
 	return out, nil
 }
 
+func (c *userServiceClient) SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SuspendUserResponse)
+	err := c.cc.Invoke(ctx, UserService_SuspendUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReinstateUserResponse)
+	err := c.cc.Invoke(ctx, UserService_ReinstateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *userServiceClient) RevokeSessions(ctx context.Context, in *RevokeSessionsRequest, opts ...grpc.CallOption) (*RevokeSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeSessionsResponse)
+	err := c.cc.Invoke(ctx, UserService_RevokeSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) EnsureUser(ctx context.Context, in *EnsureUserRequest, opts ...grpc.CallOption) (*EnsureUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EnsureUserResponse)
@@ -180,6 +221,14 @@ type UserServiceServer interface {
 	// SearchUsers finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them
 	// find nothing.
 	SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error)
+	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
+	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error)
+	// ReinstateUser lets a suspended user sign in again.
+	ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error)
+	// RevokeSessions signs a user out in all browsers. The user may sign in again.
+	RevokeSessions(context.Context, *RevokeSessionsRequest) (*RevokeSessionsResponse, error)
 	// EnsureUser finds the user of a sign-in identity and creates it the first time (user.registered).
 	EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error)
 	// RecordSignIn remembers the browser with which a user signs in. A browser that is new publishes user.new_device, unless it is
@@ -214,6 +263,15 @@ func (UnimplementedUserServiceServer) EraseUser(context.Context, *EraseUserReque
 }
 func (UnimplementedUserServiceServer) SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SearchUsers not implemented")
+}
+func (UnimplementedUserServiceServer) SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SuspendUser not implemented")
+}
+func (UnimplementedUserServiceServer) ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReinstateUser not implemented")
+}
+func (UnimplementedUserServiceServer) RevokeSessions(context.Context, *RevokeSessionsRequest) (*RevokeSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeSessions not implemented")
 }
 func (UnimplementedUserServiceServer) EnsureUser(context.Context, *EnsureUserRequest) (*EnsureUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EnsureUser not implemented")
@@ -338,6 +396,60 @@ func _UserService_SearchUsers_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_SuspendUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SuspendUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).SuspendUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_SuspendUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).SuspendUser(ctx, req.(*SuspendUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_ReinstateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReinstateUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).ReinstateUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_ReinstateUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).ReinstateUser(ctx, req.(*ReinstateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UserService_RevokeSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).RevokeSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_RevokeSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).RevokeSessions(ctx, req.(*RevokeSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_EnsureUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EnsureUserRequest)
 	if err := dec(in); err != nil {
@@ -436,6 +548,18 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SearchUsers",
 			Handler:    _UserService_SearchUsers_Handler,
+		},
+		{
+			MethodName: "SuspendUser",
+			Handler:    _UserService_SuspendUser_Handler,
+		},
+		{
+			MethodName: "ReinstateUser",
+			Handler:    _UserService_ReinstateUser_Handler,
+		},
+		{
+			MethodName: "RevokeSessions",
+			Handler:    _UserService_RevokeSessions_Handler,
 		},
 		{
 			MethodName: "EnsureUser",

@@ -48,6 +48,35 @@ func (x *User) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	if x.Suspension != nil {
+		b = append(b, `,"suspension":`...)
+		if b = x.Suspension.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *Suspension) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(Suspension)
+	}
+	b = append(b, '{')
+	if x.SuspendedAt != nil {
+		b = append(b, `"suspendedAt":`...)
+		if b = jsonpb.AppendTimestamp(b, x.SuspendedAt); b == nil {
+			return nil
+		}
+	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, `"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
@@ -257,6 +286,92 @@ func (x *SearchUsersResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SuspendUserRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SuspendUserRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, `,"reason":`...)
+	if b = jsonpb.AppendString(b, x.Reason); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *SuspendUserResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(SuspendUserResponse)
+	}
+	b = append(b, '{')
+	if x.User != nil {
+		b = append(b, `"user":`...)
+		if b = x.User.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ReinstateUserRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ReinstateUserRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *ReinstateUserResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(ReinstateUserResponse)
+	}
+	b = append(b, '{')
+	if x.User != nil {
+		b = append(b, `"user":`...)
+		if b = x.User.AppendJSON(b); b == nil {
+			return nil
+		}
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeSessionsRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RevokeSessionsRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *RevokeSessionsResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(RevokeSessionsResponse)
+	}
+	b = append(b, `{"ended":`...)
+	b = jsonpb.AppendInt32(b, x.Ended)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *EnsureUserRequest) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(EnsureUserRequest)
@@ -285,7 +400,16 @@ func (x *EnsureUserRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, '}')
+	b = append(b, `,"roles":[`...)
+	for i, v := range x.Roles {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = jsonpb.AppendString(b, v); b == nil {
+			return nil
+		}
+	}
+	b = append(b, `]}`...)
 	return b
 }
 
