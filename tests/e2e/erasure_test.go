@@ -68,22 +68,25 @@ func TestErasure(t *testing.T) {
 		require.Equal(t, people["name"], recipient(o))
 	}
 
-	erase := func(keepOrders bool) {
+	erase := func(keepOrders bool, check func()) {
 		admin.post("/v1/operator/users/"+me.ID+":erase", obj{"keepOrders": keepOrders}).want(http.StatusOK)
 		left := 0
 		if keepOrders {
 			left = 2 // the order service's keys of the user and the guest
 		}
 		waittest.Until(t, func() bool { return s.keys() == left }, "the keys are not destroyed")
+		check()
 		s.stop()
 		s.launch() // a process keeps a key for a minute
 		admin.get("/v1/operator/users/"+me.ID).problem(http.StatusNotFound, "not_found")
 	}
-	erase(true)
+	erase(true, func() {
+		within(t, func() bool { return c.get("/v1/me").code() == "account_suspended" }, "the erased user is not out")
+	})
 	for _, o := range orders {
 		require.Equal(t, people["name"], recipient(o), "a law demands it")
 	}
-	erase(false)
+	erase(false, func() {})
 	for _, o := range orders {
 		require.Empty(t, recipient(o), "what is stored is still there, as in a backup, but cannot be read")
 	}
