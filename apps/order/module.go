@@ -96,7 +96,8 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := repository.New(pool, personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock()), relay.Wake)
+	cipher := personal.New(keyringv1.NewKeyringServiceClient(conn), p.Clock())
+	store := repository.New(pool, cipher, relay.Wake)
 	products, carts := productv1.NewProductServiceClient(conn), cartv1.NewCartServiceClient(conn)
 	payments, vouchers := paymentv1.NewPaymentServiceClient(conn), voucherv1.NewVoucherServiceClient(conn)
 	sagas := &service.Sagas{
@@ -105,6 +106,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Payments:         payments,
 		Carts:            carts,
 		Vouchers:         vouchers,
+		Cipher:           cipher,
 		Clock:            p.Clock(),
 		Logger:           p.Logger(),
 		Deadline:         cfg.Deadline,
@@ -143,6 +145,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		Users:         userv1.NewUserServiceClient(conn),
 		Addresses:     addressv1.NewAddressServiceClient(conn),
 		Vouchers:      vouchers,
+		Cipher:        cipher,
 		Clock:         p.Clock(),
 		Logger:        p.Logger(),
 		ShippingRates: rates,

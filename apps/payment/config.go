@@ -48,6 +48,9 @@ type SandboxConfig struct {
 	SlowFor time.Duration `yaml:"slow_for"`
 	// WebhookSecret signs webhooks, 16 bytes or more. Default empty: no webhook is accepted.
 	WebhookSecret secrets.Value `yaml:"webhook_secret"`
+	// FormerWebhookSecret is the secret before the last change. Webhooks that are signed with it are accepted. Default
+	// empty: none.
+	FormerWebhookSecret secrets.Value `yaml:"former_webhook_secret"`
 	// WebhookURL is where webhooks are posted, e.g. http://127.0.0.1:8080/v1/webhooks/payments/sandbox.
 	// Default empty: no webhook is sent.
 	WebhookURL string `yaml:"webhook_url"`

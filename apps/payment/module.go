@@ -95,7 +95,7 @@ func openSandbox(ctx context.Context, p *module.Platform, cfg Config) (service.P
 	}
 	s := sandbox.New(sandbox.Options{
 		DB: pool, Clock: p.Clock(), Logger: p.Logger(), HTTP: client,
-		Secret: cfg.Sandbox.WebhookSecret, WebhookURL: cfg.Sandbox.WebhookURL,
+		Secret: cfg.Sandbox.WebhookSecret, FormerSecret: cfg.Sandbox.FormerWebhookSecret, WebhookURL: cfg.Sandbox.WebhookURL,
 		LostAfter: cfg.Sandbox.LostAfter, SlowFor: cfg.Sandbox.SlowFor,
 	})
 	return s, []module.Runnable{

@@ -40,6 +40,7 @@ type servers struct {
 	postgresOptions devstack.PostgresOptions
 	postgres        *devstack.Postgres
 	identity        string // the seed of all keys
+	keyring         string // the key that wraps those of personal data
 	natsOptions     natsserver.Options
 	nats            *natsserver.Server
 	redis           redisServers
@@ -130,6 +131,7 @@ func (d *deployment) configure(split bool) {
 		"redis":    d.servers.redis.section,
 		"nats":     map[string]any{"url": d.servers.natsURL()},
 		"identity": map[string]any{"seed": d.servers.identity},
+		"keyring":  map[string]any{"key": d.servers.keyring},
 		"rpc":      map[string]any{"transport": transport},
 		"gateway": map[string]any{
 			"addr": d.addr, "public_url": d.url, "address_rate": rate, "caller_rate": rate, "lame_duck": "0s",
@@ -192,7 +194,7 @@ func (s *servers) start(t testing.TB) {
 		s.postgresOptions.Dir, s.postgresOptions.Port, s.postgresOptions.Temporary = "", 0, true
 	}
 	s.startPostgres(t)
-	s.identity = secret()
+	s.identity, s.keyring = secret(), secret()
 	seed, err := base64.StdEncoding.DecodeString(s.identity)
 	require.NoError(t, err)
 	keys, err := natsauth.DeriveKeys(seed)

@@ -29,6 +29,7 @@ func TestCustomersAreStoredEncrypted(t *testing.T) {
 	r.ShippingAddress.Phone, r.Email = "+5511987654321", "ana.souza@example.com"
 	o, err := h.checkout(c, id.New("key"), r)
 	require.NoError(t, err)
+	require.NotContains(t, h.stored(), "tok_ok", "the token, in the saga")
 	h.waitForSagas()
 
 	got, err := h.client.GetOrder(h.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})

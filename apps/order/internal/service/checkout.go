@@ -278,10 +278,10 @@ func (s *Service) lines(ctx context.Context, lines []*cartv1.Line, categories bo
 	return out, short.err()
 }
 
-func inputOf(o domain.Order, r domain.Request, c domain.Cart) checkoutInput {
+func inputOf(o domain.Order, r domain.Request, c domain.Cart, token []byte) checkoutInput {
 	in := checkoutInput{
 		CustomerID: o.CustomerID, Number: o.Number, Currency: o.Totals.Total.Currency(), Total: o.Totals.Total.Minor(),
-		Method: r.PaymentMethod, Token: r.Token, CartVersion: o.CartVersion, ClaimIDs: c.ClaimIDs,
+		Method: r.PaymentMethod, Sealed: token, CartVersion: o.CartVersion, ClaimIDs: c.ClaimIDs,
 	}
 	for _, v := range o.Vouchers {
 		in.Vouchers = append(in.Vouchers, checkoutVoucher{

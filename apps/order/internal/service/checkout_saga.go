@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -26,6 +27,7 @@ type Sagas struct {
 	Payments Payments
 	Carts    Carts
 	Vouchers Vouchers
+	Cipher   Cipher
 	Clock    clock.Clock
 	Logger   *zap.Logger
 	// Deadline is how long a checkout or a cancellation may take to reach its pivot.
@@ -57,7 +59,9 @@ type checkoutInput struct {
 	Currency   money.Currency `json:"currency"`
 	Total      int64          `json:"total"`
 	Method     string         `json:"method"`
-	Token      string         `json:"token,omitempty"`
+	// Sealed is the payment's token, encrypted. Token is that of a saga that a former version has started.
+	Sealed []byte `json:"sealed,omitempty"`
+	Token  string `json:"token,omitempty"`
 	// CartVersion is the version of the cart, and ClaimIDs are the owners under whose IDs it is claimed.
 	CartVersion int64          `json:"cart_version"`
 	ClaimIDs    []string       `json:"claim_ids"`
@@ -171,12 +175,16 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 	if in.Total == 0 { // vouchers pay for all of it
 		return r.Set(resultPayment, domain.Payment{Status: domain.PaymentCaptured, Method: in.Method})
 	}
+	token, err := s.Cipher.Decrypt(ctx, tokenPlace(r.ID()), in.Sealed)
+	if err != nil {
+		return err
+	}
 	res, err := s.Payments.Authorize(ctx, &paymentv1.AuthorizeRequest{
 		OrderId:    r.ID(),
 		CustomerId: in.CustomerID,
 		Amount:     money.New(in.Total, in.Currency).ToProto(),
 		Method:     in.Method,
-		Token:      in.Token,
+		Token:      cmp.Or(string(token), in.Token),
 	})
 	if err != nil {
 		return keepRefusal(r, err)
@@ -184,6 +192,8 @@ func (s *Sagas) authorize(ctx context.Context, r *saga.Run) error {
 	p := res.GetPayment()
 	return r.Set(resultPayment, domain.Payment{ID: p.GetId(), Status: p.GetStatus(), Method: in.Method})
 }
+
+func tokenPlace(orderID string) string { return "token/" + orderID }
 
 func (s *Sagas) void(ctx context.Context, r *saga.Run) error {
 	var in checkoutInput

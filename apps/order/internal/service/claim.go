@@ -34,7 +34,11 @@ func (s *Service) begin(ctx context.Context, r domain.Request) (domain.Order, er
 		if err != nil {
 			return domain.Order{}, err
 		}
-		o, err = s.Store.Create(ctx, o, cart, created, func(o domain.Order) any { return inputOf(o, r, cart) })
+		token, err := s.Cipher.Encrypt(ctx, o.CustomerID, tokenPlace(o.ID), []byte(r.Token))
+		if err != nil {
+			return domain.Order{}, err
+		}
+		o, err = s.Store.Create(ctx, o, cart, created, func(o domain.Order) any { return inputOf(o, r, cart, token) })
 		if !errs.Is(err, errs.CheckoutInProgress) || attempt > 1 {
 			return o, err
 		}

@@ -23,6 +23,12 @@ import (
 	"souk/pkg/saga"
 )
 
+// Cipher encrypts and decrypts data of a person for a place; see package personal.
+type Cipher interface {
+	Encrypt(ctx context.Context, owner, place string, data []byte) ([]byte, error)
+	Decrypt(ctx context.Context, place string, sealed []byte) ([]byte, error)
+}
+
 // Products is the product service, as far as order needs it.
 type Products interface {
 	BatchGetVariants(
@@ -192,8 +198,10 @@ type Deps struct {
 	Addresses Addresses
 	// Vouchers is called for checkouts with codes.
 	Vouchers Vouchers
-	Clock    clock.Clock
-	Logger   *zap.Logger
+	// Cipher encrypts payment tokens.
+	Cipher Cipher
+	Clock  clock.Clock
+	Logger *zap.Logger
 	// Limits returns the bounds, as they are now, of what customers may keep without paying for it.
 	Limits func() domain.Limits
 	// ShippingRates is the flat rate per shop order, by currency. Shipping in other currencies is free.

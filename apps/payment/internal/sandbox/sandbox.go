@@ -61,6 +61,8 @@ type Options struct {
 	Logger *zap.Logger
 	// Secret signs webhooks; unset: no webhook is accepted.
 	Secret secrets.Value
+	// FormerSecret is the one before, with which webhooks may still be signed; unset: none.
+	FormerSecret secrets.Value
 	// WebhookURL is where webhooks are posted; empty: no webhook is sent. HTTP posts them.
 	WebhookURL string
 	HTTP       *http.Client

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,8 +106,10 @@ func (p *Provider) ReadWebhook(body []byte, signature string) ([]domain.Notice, 
 	}
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	sum, hexErr := hex.DecodeString(v1)
-	secret := p.Secret.Get()
-	if secret == "" || err != nil || hexErr != nil || !hmac.Equal(sum, mac(secret, t, body)) {
+	signed := slices.ContainsFunc([]string{p.Secret.Get(), p.FormerSecret.Get()}, func(secret string) bool {
+		return secret != "" && hmac.Equal(sum, mac(secret, t, body))
+	})
+	if err != nil || hexErr != nil || !signed {
 		return nil, refused
 	}
 	if age := p.Clock.Now().Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
