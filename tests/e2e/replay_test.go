@@ -82,7 +82,8 @@ func variantsBySKU(s *souk) map[string]string {
 			into(&page)
 		for _, p := range page.Products {
 			for _, v := range p.Variants {
-				require.NotContains(s.t, out, v.SKU, "twice in the pages")
+				_, twice := out[v.SKU]
+				require.False(s.t, twice, "%s is twice in the pages", v.SKU)
 				out[v.SKU] = v.ID
 			}
 		}

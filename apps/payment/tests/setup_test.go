@@ -28,7 +28,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const secret = "a-secret-of-the-sandbox"
+const (
+	secret = "a-secret-of-the-sandbox"
+	former = "the-secret-before-that"
+)
 
 // timers records the sandbox's waits and ends them at once.
 type timers struct {
@@ -111,7 +114,7 @@ func setup(t testing.TB, opts ...moduletest.Option) *harness {
 
 // inSandbox configures the sandbox.
 func inSandbox(fields map[string]any) moduletest.Option {
-	all := map[string]any{"webhook_secret": secret, "webhook_every": "24h", "lost_after": "0s", "slow_for": "0s"}
+	all := map[string]any{"webhook_secret": secret, "former_webhook_secret": former, "webhook_every": "24h", "lost_after": "0s", "slow_for": "0s"}
 	maps.Copy(all, fields)
 	return moduletest.Config(map[string]any{"sandbox": all})
 }

@@ -40,6 +40,7 @@ func TestWebhookNeedsValidSignature(t *testing.T) {
 		signature string
 		code      errs.Code
 	}{
+		"former secret":  {body, sandbox.Sign(former, now, body), ""},
 		"none":           {body, "", errs.Unauthenticated},
 		"nonsense":       {body, "t=1,v1=zz", errs.Unauthenticated},
 		"another secret": {body, sandbox.Sign("not the secret at all", now, body), errs.Unauthenticated},
@@ -49,6 +50,9 @@ func TestWebhookNeedsValidSignature(t *testing.T) {
 		},
 		"from the future": {
 			body, sandbox.Sign(secret, now.Add(5*time.Minute+time.Second), body), errs.Unauthenticated,
+		},
+		"former secret of another time": {
+			body, sandbox.Sign(former, now.Add(-5*time.Minute-time.Second), body), errs.Unauthenticated,
 		},
 		"another time": {body, strings.Replace(good, "t=", "t=1", 1), errs.Unauthenticated},
 		"no JSON":      {[]byte("{"), sandbox.Sign(secret, now, []byte("{")), errs.Invalid},
