@@ -3,8 +3,8 @@ locals {
   environment = "staging"
   groups = {
     all = [
-      "address", "audit", "cart", "comment", "notification", "order", "payment", "product", "settings", "shop", "user",
-      "voucher", "webhook",
+      "address", "audit", "cart", "comment", "notification", "order", "payment", "product", "security", "settings", "shop",
+      "user", "voucher", "webhook",
     ]
   }
   # What the chart's ExternalSecrets read: infra/helm/souk/values.yaml, secrets.settings.
