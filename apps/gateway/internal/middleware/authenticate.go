@@ -62,6 +62,7 @@ func Authenticate(
 				}
 			}
 			if err != nil {
+				From(r.Context()).refused = who.actor
 				WriteProblem(w, r, err)
 				return
 			}
