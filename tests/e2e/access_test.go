@@ -197,7 +197,7 @@ var accessMatrix = map[string]struct {
 	"DELETE /v1/operator/flags/{key}":                {who: "AM"},
 	"POST /v1/operator/security/events/{id}:acknowledge": {
 		who: "",
-	}, // there is none; testSecurityEvents has one
+	}, // testSecurityEvents makes one
 }
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}

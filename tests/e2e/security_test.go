@@ -15,7 +15,7 @@ func testSecurityEvents(t *testing.T, s *souk) {
 	guesser, operator := s.user(email("guesser"), "customer"), s.user(email("watches"), "operator")
 	auditor := s.user(email("security-auditor"), "auditor")
 	name := handle("guessed")
-	variant := s.seller(name).sell(name, "Guessed", "10.00", 5)
+	variant := s.seller(name).sell(name, "Guessed", "10.00", 5).Variants[0].ID
 	guesser.post("/v1/cart/items", obj{"variantId": variant, "quantity": 1}).want(http.StatusOK)
 	for i := range 4 {
 		var codes []string
