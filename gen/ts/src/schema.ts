@@ -1004,6 +1004,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/security/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists security events, newest first
+         * @description Lists security events, newest first. Needs the permission security.read in the marketplace.
+         */
+        get: operations["SecurityService_ListSecurityEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/security/events/{id}:acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Notes that somebody takes care of a security event
+         * @description Notes that somebody takes care of a security event. Its alert ends. Needs the permission security.manage in the marketplace.
+         */
+        post: operations["SecurityService_AcknowledgeSecurityEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/settings": {
         parameters: {
             query?: never;
@@ -2294,6 +2334,11 @@ export interface components {
         };
         /** @description The message AcceptInvitationRequest. */
         AcceptInvitationRequest: Record<string, never>;
+        /** @description The message AcknowledgeSecurityEventRequest. */
+        AcknowledgeSecurityEventRequest: {
+            /** @description What was done about it. */
+            note?: string;
+        };
         /** @description The message AddItemRequest. */
         AddItemRequest: {
             /**
@@ -3419,6 +3464,13 @@ export interface components {
             /** @description The reviews of this page. */
             reviews: components["schemas"]["ReviewToModerate"][];
         };
+        /** @description The message ListSecurityEventsResponse. */
+        ListSecurityEventsResponse: {
+            /** @description Something that a detector found: more than a threshold allows, or something impossible. */
+            events: components["schemas"]["SecurityEvent"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
+        };
         /** @description The message ListSettingVersionsResponse. */
         ListSettingVersionsResponse: {
             /** @description The versions, the newest first. */
@@ -4214,6 +4266,54 @@ export interface components {
             nextPageToken: string;
             /** @description A person with an account. */
             users: components["schemas"]["User"][];
+        };
+        /** @description Something that a detector found: more than a threshold allows, or something impossible. */
+        SecurityEvent: {
+            /**
+             * Format: date-time
+             * @description When somebody acknowledged it; absent: nobody yet.
+             */
+            acknowledgedAt?: string;
+            /** @description The user who acknowledged it; empty: nobody yet. */
+            acknowledgedBy: string;
+            /**
+             * Format: int64
+             * @description The highest number in a window. For impossible_travel, the minutes between the two countries.
+             */
+            count: string;
+            /** @description The two countries of impossible_travel; otherwise empty. */
+            countryCodes: string[];
+            /**
+             * Format: date-time
+             * @description When it was found first.
+             */
+            firstAt: string;
+            /** @description "sec_…". */
+            id: string;
+            /**
+             * @description What was found.
+             * @enum {string}
+             */
+            kind: "api_key_misuse" | "cancellations" | "card_testing" | "cash_on_delivery" | "failed_sign_ins" | "firewall_refusals" | "impossible_travel" | "rate_limits" | "refunds" | "refused_permissions" | "stock_holding" | "voucher_guesses" | "webhook_forgeries";
+            /**
+             * Format: date-time
+             * @description When it was found last.
+             */
+            lastAt: string;
+            /** @description What that user wrote. */
+            note: string;
+            /** @description About whom or what: the ID of a user, guest, API key or variant, an address or its network, "marketplace" for a spike in all of it, or "others" for subjects that are too many to be counted one by one. */
+            subject: string;
+            /**
+             * Format: int64
+             * @description The number from which on it is a security event. For impossible_travel, the minutes within which nobody travels.
+             */
+            threshold: string;
+            /**
+             * Format: int32
+             * @description The length of the window in seconds; 0 for impossible_travel.
+             */
+            windowSeconds: number;
         };
         /** @description The message SetDefaultAddressRequest. */
         SetDefaultAddressRequest: {
@@ -8191,6 +8291,123 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReviewToModerate"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    SecurityService_ListSecurityEvents: {
+        parameters: {
+            query?: {
+                /** @description Only of this kind. Empty: of all. */
+                kind?: "api_key_misuse" | "cancellations" | "card_testing" | "cash_on_delivery" | "failed_sign_ins" | "firewall_refusals" | "impossible_travel" | "rate_limits" | "refunds" | "refused_permissions" | "stock_holding" | "voucher_guesses" | "webhook_forgeries";
+                /** @description Only about this subject. Empty: about all. */
+                subject?: string;
+                /** @description Only those that nobody has acknowledged. */
+                open?: boolean;
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSecurityEventsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    SecurityService_AcknowledgeSecurityEvent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgeSecurityEventRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecurityEvent"];
                 };
             };
             400: components["responses"]["BadRequest"];
