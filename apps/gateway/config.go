@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"souk/apps/gateway/internal/firewall"
@@ -44,6 +45,10 @@ type Config struct {
 	LoopbackOnly bool `yaml:"loopback_only"`
 	// TrustedProxies are the networks whose X-Forwarded-For is trusted. Default none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// CountryHeader is a header in which a CDN names the country of an address, such as CF-IPCountry or
+	// CloudFront-Viewer-Country. It is trusted from TrustedProxies alone. Empty: countries are unknown, and impossible
+	// travel is not detected.
+	CountryHeader string `yaml:"country_header"`
 	// Cache configures the response cache.
 	Cache CacheConfig `yaml:"cache"`
 	// CallerRate limits each signed-in caller. AddressRate limits each address (with IPv6, each /64) of all
@@ -131,6 +136,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Firewall.Validate(); err != nil {
 		wrong("firewall.%w", err)
+	}
+	if strings.ContainsAny(c.CountryHeader, " :\r\n\t") {
+		wrong("country_header: %q is not the name of a header such as CF-IPCountry", c.CountryHeader)
 	}
 	if c.Cache.StaleIfError < 0 {
 		wrong("cache.stale_if_error: must not be negative; 0 sends no stale answer")

@@ -12,8 +12,10 @@ import (
 
 	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
+	"souk/apps/gateway/internal/observation"
 	"souk/apps/gateway/internal/repository"
 	"souk/apps/gateway/internal/rest"
+	securityv1 "souk/gen/go/souk/security/v1"
 	"souk/pkg/module"
 	"souk/pkg/setting"
 )
@@ -68,9 +70,16 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	observer, err := observation.New(observation.Deps{
+		Service: securityv1.NewSecurityServiceClient(conn), Clock: p.Clock(), Logger: p.Logger(), Metrics: p.Metrics(),
+	})
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
 		lameDuck: cfg.LameDuck, drain: cfg.DrainTimeout, logger: p.Logger(), backends: newBackends(p.Reach),
 		schemas: p.CheckSchemas, streams: make(chan struct{}), settings: settings,
+		report: observer.Run,
 	}
 	s.redis = func(ctx context.Context) error { return repository.Ping(ctx, redis) }
 	handler, err := rest.New(ctx, rest.Deps{
@@ -83,9 +92,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		ByKey:     repository.NewKeyLimiters(redis).Limiter,
 		ByAddress: byAddress,
 		Firewall:  wall,
-		Logger:    p.Logger(),
-		Tracer:    p.Tracer(),
-		Metrics:   p.Metrics(), Counters: counters,
+		Observer:  observer, CountryHeader: cfg.CountryHeader,
+		Logger:  p.Logger(),
+		Tracer:  p.Tracer(),
+		Metrics: p.Metrics(), Counters: counters,
 		Clock:          p.Clock(),
 		PublicURL:      cfg.publicURL(),
 		DevURL:         cfg.DevURL,

@@ -41,6 +41,8 @@ type server struct {
 	schemas  func(context.Context) error // checks the databases of all services of this process
 	backends *backends
 	settings settings
+	// report reports observations until its context ends, and then once more.
+	report   func(context.Context) error
 	stopping atomic.Bool
 	closing  atomic.Bool // answers close their connections
 	// streams is closed when streams end.
@@ -66,6 +68,9 @@ func (s *server) Run(ctx context.Context) error {
 			unread <- err
 		}
 	})
+	if s.report != nil {
+		reading.Go(func() { _ = s.report(background) }) // it logs what fails
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {

@@ -16,6 +16,7 @@ import (
 	"souk/apps/order"
 	"souk/apps/payment"
 	"souk/apps/product"
+	"souk/apps/security"
 	"souk/apps/settings"
 	"souk/apps/shop"
 	"souk/apps/user"
@@ -33,7 +34,7 @@ func modules() []module.Module {
 		notification.Module, auth.Module,
 		address.Module, voucher.Module, comment.Module,
 		webhook.Module,
-		audit.Module, gateway.Module,
+		audit.Module, security.Module, gateway.Module,
 	}
 }
 

@@ -51,6 +51,8 @@ const (
 	Address Prefix = "adr"
 	// Review identifies a review of a product.
 	Review Prefix = "rev"
+	// SecurityEvent identifies something that looks like an attack.
+	SecurityEvent Prefix = "sec"
 	// Voucher identifies a voucher.
 	Voucher Prefix = "vch"
 	// Webhook identifies a webhook, and WebhookDelivery an event that is sent to one.

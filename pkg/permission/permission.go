@@ -78,6 +78,8 @@ func All() []Permission {
 		{"review.moderate", "see held reviews, publish and reject reviews", Marketplace},
 		{"review.reply", "reply to reviews in the name of a shop", Keys},
 		{"sales.read", "read what a shop sold", Keys},
+		{"security.manage", "acknowledge security events", Marketplace},
+		{"security.read", "see security events, with addresses", Marketplace},
 		{"settings.read", "see the system settings and their history", Marketplace},
 		{"settings.write", "change system settings", Marketplace},
 		{"shop.moderate", "verify and suspend shops", Marketplace},

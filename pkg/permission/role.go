@@ -51,7 +51,7 @@ func Default(role string) []string {
 			"webhook.read",
 		}
 	case RoleAuditor:
-		return []string{"audit.read", "flag.read", "order.read", "payment.read", "settings.read"}
+		return []string{"audit.read", "flag.read", "order.read", "payment.read", "security.read", "settings.read"}
 	}
 	return nil
 }

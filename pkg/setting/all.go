@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"regexp"
 	"slices"
 	"time"
 
@@ -142,6 +143,82 @@ var ProductUnverifiedShopsSell = boolean(Definition{
 		"sold; shops that sold unverified before souk had this setting keep selling.",
 }, false)
 
+// The settings of the security service: when its detectors find a security event.
+var (
+	SecurityAPIKeyMisuse = threshold("api_key_misuse",
+		"refused calls with an API key, or with unknown ones from an address, in 10 minutes", 20)
+	SecurityCancellations = threshold("cancellations",
+		"cancelled or expired orders of a customer in 24 hours", 10)
+	SecurityCardTesting = threshold("card_testing",
+		"declined payments and refused card numbers of a caller or an address in an hour", 10)
+	SecurityCashOnDelivery = threshold("cash_on_delivery",
+		"orders of a customer with cash on delivery in 24 hours", 10)
+	SecurityFailedSignIns = threshold("failed_sign_ins",
+		"refused credentials and sign-ins from an address in 10 minutes", 50)
+	SecurityFirewallRefusals = threshold("firewall_refusals",
+		"requests of a caller or an address that the firewall refused in 10 minutes", 20)
+	SecurityRateLimits = threshold("rate_limits",
+		"requests of a caller or an address beyond their rate limit in 10 minutes", 500)
+	SecurityRefusedPermissions = threshold("refused_permissions",
+		"calls of a caller or an address without the permission in 10 minutes", 30)
+	SecurityStockHolding = threshold("stock_holding",
+		"pieces of a variant that were reserved and not paid for in an hour", 100)
+	SecurityVoucherGuesses = threshold("voucher_guesses",
+		"unknown voucher codes of a caller or an address in an hour", 30)
+	SecurityWebhookForgeries = threshold("webhook_forgeries",
+		"webhooks of payments with a wrong signature from an address in 10 minutes", 5)
+	SecuritySpikeFactor = integer(Definition{
+		Key: "security.spike_factor",
+		Description: "How many times as many as usual in an hour, in the whole marketplace, are a security event. " +
+			"From 2 to 100.",
+	}, 3, 2, 100)
+	SecuritySpikeLeast = integer(Definition{
+		Key: "security.spike_least",
+		Description: "How many in an hour, in the whole marketplace, are such a security event at least; 0: none are. " +
+			"From 0 to 1000000.",
+	}, 40, 0, 1_000_000)
+	SecurityTravelNear   = countryPairs("security.travel_near")
+	SecurityTravelWithin = duration(Definition{
+		Key: "security.travel_within",
+		Description: "Within which time two countries of a user are a security event; 0s: never. It needs " +
+			"gateway.country_header. From 0s to 24h.",
+	}, time.Hour, 0, day)
+)
+
+// threshold declares from how many observations on there is a security event.
+func threshold(kind, what string, value int64) Setting[int64] {
+	const most = 1_000_000
+	return integer(Definition{
+		Key:         "security." + kind,
+		Description: "How many " + what + " are a security event; 0: none are. From 0 to 1000000.",
+	}, value, 0, most)
+}
+
+// countryPairs declares a setting whose values are pairs of countries.
+func countryPairs(key string) Setting[[]string] {
+	s := texts(Definition{
+		Key: key,
+		Description: `Pairs of countries, such as "ES-PT", between which people travel within security.travel_within. ` +
+			"At most 10000.",
+	})
+	normalize := s.normalize
+	s.normalize = func(v any) (any, error) {
+		normal, err := normalize(v)
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range normal.([]any) { //nolint:forcetypeassert // by texts
+			if !countryPair.MatchString(pair.(string)) { //nolint:forcetypeassert // by texts
+				return nil, invalid(`must have pairs of countries such as "ES-PT"`)
+			}
+		}
+		return normal, nil
+	}
+	return s
+}
+
+var countryPair = regexp.MustCompile(`^[A-Z]{2}-[A-Z]{2}$`)
+
 // The settings of the shop service.
 var (
 	ShopMaxPerUser = integer(Definition{
@@ -189,6 +266,21 @@ func All() []Definition {
 		OrderExpireUnpaidAfter.Definition,
 		OrderMaxUnpaid.Definition,
 		ProductUnverifiedShopsSell.Definition,
+		SecurityAPIKeyMisuse.Definition,
+		SecurityCancellations.Definition,
+		SecurityCardTesting.Definition,
+		SecurityCashOnDelivery.Definition,
+		SecurityFailedSignIns.Definition,
+		SecurityFirewallRefusals.Definition,
+		SecurityRateLimits.Definition,
+		SecurityRefusedPermissions.Definition,
+		SecuritySpikeFactor.Definition,
+		SecuritySpikeLeast.Definition,
+		SecurityStockHolding.Definition,
+		SecurityTravelNear.Definition,
+		SecurityTravelWithin.Definition,
+		SecurityVoucherGuesses.Definition,
+		SecurityWebhookForgeries.Definition,
 		ShopInvitationTTL.Definition,
 		ShopMaxAPIKeys.Definition,
 		ShopMaxMembers.Definition,

@@ -85,6 +85,10 @@ func TestValuesAreCheckedByKind(t *testing.T) {
 				make([]any, 10_001), slices.Repeat([]any{strings.Repeat("x", 100)}, 656),
 			},
 		},
+		"security.travel_near": {
+			[]any{[]any{}, []any{}, []any{"ES-PT"}, []any{"ES-PT"}},
+			[]any{nil, []any{"ES"}, []any{"es-pt"}, []any{"ES-PT", "ESP-PRT"}, []any{1.0}},
+		},
 		"order.max_unpaid": {
 			[]any{0.0, 0.0, 1e6, 1e6}, []any{nil, -1.0, 1e6 + 1, 1.5, "5", true, 1e300},
 		},

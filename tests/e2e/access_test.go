@@ -190,11 +190,15 @@ var accessMatrix = map[string]struct {
 	"GET /v1/me/flags":                               {who: everybody},
 	"GET /v1/operator/approvals":                     {who: "AM"},
 	"GET /v1/operator/audit":                         {who: "UM"},
+	"GET /v1/operator/security/events":               {who: "UAM"},
 	"POST /v1/operator/approvals/{id}:approve":       {who: ""}, // none waits; testSecondOperator has one
 	"POST /v1/operator/approvals/{id}:reject":        {who: ""},
 	"GET /v1/operator/flags":                         {who: "UAM"},
 	"PUT /v1/operator/flags/{key}":                   {who: "AM", body: flagBody(true)},
 	"DELETE /v1/operator/flags/{key}":                {who: "AM"},
+	"POST /v1/operator/security/events/{id}:acknowledge": {
+		who: "",
+	}, // testSecurityEvents makes one
 }
 
 var voucherBody = obj{"code": "{new}", "title": "Matrix", "kind": "percent", "percent": "10"}

@@ -62,6 +62,7 @@ func TestSuite(t *testing.T) {
 				"second operator":       testSecondOperator,
 				"API keys":              testAPIKeys,
 				"audit trail":           testAudit,
+				"security events":       testSecurityEvents,
 				"webhooks":              testWebhooks,
 			} {
 				t.Run(name, func(t *testing.T) { test(t, s.in(t)) })

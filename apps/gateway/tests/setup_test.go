@@ -391,6 +391,19 @@ func (o *orders) Checkout(ctx context.Context, _ *orderv1.CheckoutRequest) (*ord
 	return &orderv1.CheckoutResponse{Order: &orderv1.Order{Id: "ord_" + string(rune('0'+n))}}, nil
 }
 
+// QuoteCart rejects every voucher: the first one has expired, the others are unknown.
+func (*orders) QuoteCart(_ context.Context, r *orderv1.QuoteCartRequest) (*orderv1.QuoteCartResponse, error) {
+	q := &orderv1.Quote{}
+	for i, code := range r.GetVoucherCodes() {
+		reason := "unknown"
+		if i == 0 {
+			reason = "expired"
+		}
+		q.RejectedVouchers = append(q.RejectedVouchers, &orderv1.RejectedVoucher{Code: code, Reason: reason})
+	}
+	return &orderv1.QuoteCartResponse{Quote: q}, nil
+}
+
 func (o *orders) GetOrder(_ context.Context, r *orderv1.GetOrderRequest) (*orderv1.GetOrderResponse, error) {
 	return &orderv1.GetOrderResponse{Order: &orderv1.Order{Id: r.GetId(), Number: "as it is now"}}, nil
 }

@@ -1064,6 +1064,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/security/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists security events, newest first
+         * @description Lists security events, newest first. Needs the permission security.read in the marketplace.
+         */
+        get: operations["SecurityService_ListSecurityEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/security/events/{id}:acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Notes that somebody takes care of a security event
+         * @description Notes that somebody takes care of a security event. Its alert ends. Needs the permission security.manage in the marketplace.
+         */
+        post: operations["SecurityService_AcknowledgeSecurityEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/settings": {
         parameters: {
             query?: never;
@@ -1236,8 +1276,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Finds users by the beginning of their e-mail address or name
-         * @description Finds users by the beginning of their e-mail address or name. Needs the permission user.read in the marketplace.
+         * Finds users by their whole e-mail address or name, in any case
+         * @description Finds users by their whole e-mail address or name, in any case. Both are stored encrypted, so parts of them find nothing. Needs the permission user.read in the marketplace.
          */
         get: operations["UserService_SearchUsers"];
         put?: never;
@@ -1282,6 +1322,26 @@ export interface paths {
          * @description Signs a user out in all browsers. The user may sign in again. Needs the permission user.suspend in the marketplace.
          */
         post: operations["UserService_RevokeSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operator/users/{id}:erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erases what souk knows about a person
+         * @description Erases what souk knows about a person. It cannot be taken back. The profile, the address book, messages and devices are deleted, and the keys of everything that is encrypted are destroyed, so that backups do not give it either. Delete the account at the sign-in provider first: the next sign-in makes a new user. Needs the permission user.erase in the marketplace.
+         */
+        post: operations["UserService_EraseUser"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2414,6 +2474,11 @@ export interface components {
         };
         /** @description The message AcceptInvitationRequest. */
         AcceptInvitationRequest: Record<string, never>;
+        /** @description The message AcknowledgeSecurityEventRequest. */
+        AcknowledgeSecurityEventRequest: {
+            /** @description What was done about it. */
+            note?: string;
+        };
         /** @description The message AddItemRequest. */
         AddItemRequest: {
             /**
@@ -3090,6 +3155,13 @@ export interface components {
              */
             seq: string;
         };
+        /** @description The message EraseUserRequest. */
+        EraseUserRequest: {
+            /** @description Keep names and addresses in orders, because a law demands it. Erase again without it when the time is over. */
+            keepOrders?: boolean;
+        };
+        /** @description The message EraseUserResponse. */
+        EraseUserResponse: Record<string, never>;
         /** @description The message ExportProductsResponse. */
         ExportProductsResponse: {
             /** @description The pageToken of the next page; empty on the last page. */
@@ -3550,6 +3622,13 @@ export interface components {
             nextPageToken: string;
             /** @description The reviews of this page. */
             reviews: components["schemas"]["ReviewToModerate"][];
+        };
+        /** @description The message ListSecurityEventsResponse. */
+        ListSecurityEventsResponse: {
+            /** @description Something that a detector found: more than a threshold allows, or something impossible. */
+            events: components["schemas"]["SecurityEvent"][];
+            /** @description The pageToken of the next page; empty on the last page. */
+            nextPageToken: string;
         };
         /** @description The message ListSessionsResponse. */
         ListSessionsResponse: {
@@ -4363,6 +4442,54 @@ export interface components {
             nextPageToken: string;
             /** @description A person with an account. */
             users: components["schemas"]["User"][];
+        };
+        /** @description Something that a detector found: more than a threshold allows, or something impossible. */
+        SecurityEvent: {
+            /**
+             * Format: date-time
+             * @description When somebody acknowledged it; absent: nobody yet.
+             */
+            acknowledgedAt?: string;
+            /** @description The user who acknowledged it; empty: nobody yet. */
+            acknowledgedBy: string;
+            /**
+             * Format: int64
+             * @description The highest number in a window. For impossible_travel, the minutes between the two countries.
+             */
+            count: string;
+            /** @description The two countries of impossible_travel; otherwise empty. */
+            countryCodes: string[];
+            /**
+             * Format: date-time
+             * @description When it was found first.
+             */
+            firstAt: string;
+            /** @description "sec_…". */
+            id: string;
+            /**
+             * @description What was found.
+             * @enum {string}
+             */
+            kind: "api_key_misuse" | "cancellations" | "card_testing" | "cash_on_delivery" | "failed_sign_ins" | "firewall_refusals" | "impossible_travel" | "rate_limits" | "refunds" | "refused_permissions" | "stock_holding" | "voucher_guesses" | "webhook_forgeries";
+            /**
+             * Format: date-time
+             * @description When it was found last.
+             */
+            lastAt: string;
+            /** @description What that user wrote. */
+            note: string;
+            /** @description About whom or what: the ID of a user, guest, API key or variant, an address or its network, "marketplace" for a spike in all of it, or "others" for subjects that are too many to be counted one by one. */
+            subject: string;
+            /**
+             * Format: int64
+             * @description The number from which on it is a security event. For impossible_travel, the minutes within which nobody travels.
+             */
+            threshold: string;
+            /**
+             * Format: int32
+             * @description The length of the window in seconds; 0 for impossible_travel.
+             */
+            windowSeconds: number;
         };
         /** @description A browser in which a user is signed in. */
         Session: {
@@ -8588,6 +8715,123 @@ export interface operations {
             default: components["responses"]["UnexpectedProblem"];
         };
     };
+    SecurityService_ListSecurityEvents: {
+        parameters: {
+            query?: {
+                /** @description Only of this kind. Empty: of all. */
+                kind?: "api_key_misuse" | "cancellations" | "card_testing" | "cash_on_delivery" | "failed_sign_ins" | "firewall_refusals" | "impossible_travel" | "rate_limits" | "refunds" | "refused_permissions" | "stock_holding" | "voucher_guesses" | "webhook_forgeries";
+                /** @description Only about this subject. Empty: about all. */
+                subject?: string;
+                /** @description Only those that nobody has acknowledged. */
+                open?: boolean;
+                /** @description Entries of a page: 20 if it is 0 or left out, at most 100. */
+                pageSize?: number;
+                /** @description The nextPageToken of the page before; empty for the first page. */
+                pageToken?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSecurityEventsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    SecurityService_AcknowledgeSecurityEvent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcknowledgeSecurityEventRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecurityEvent"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`, `card_number_refused`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
     SettingsService_ListSettings: {
         parameters: {
             query?: never;
@@ -9203,6 +9447,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RevokeSessionsResponse"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthenticated"];
+            /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
+            403: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            /** @description Conflict: `conflict`, `idempotency_in_flight`. */
+            409: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "Retry-After": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description Unprocessable Entity: `idempotency_mismatch`. */
+            422: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+            default: components["responses"]["UnexpectedProblem"];
+        };
+    };
+    UserService_EraseUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names this request, for example a random UUID. A repetition with the same key and body gets the first answer again, with the header Idempotent-Replayed: true. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Identifier of the user. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EraseUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The request succeeded. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EraseUserResponse"];
                 };
             };
             400: components["responses"]["BadRequest"];

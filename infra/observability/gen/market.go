@@ -126,7 +126,9 @@ func jobs() dashboard {
 
 func security() dashboard {
 	return dashboard{
-		uid: "security", title: "security", description: "Refusals, and what certificates and keys have left.",
+		uid:         "security",
+		title:       "security",
+		description: "Refusals, security events, and what certificates and keys have left.",
 		rows: []row{
 			{
 				"refused requests",
@@ -148,6 +150,26 @@ func security() dashboard {
 							"topk(10, " + rate("http_request_total", `status=~"401|403"`, "route") + ")",
 							"{{route}}",
 						},
+					),
+				},
+			},
+			{
+				"security events",
+				[]panel{
+					graph(
+						"observations by kind",
+						"ops",
+						query{rate("security_observation_total", "", "kind"), "{{kind}}"},
+					),
+					graph(
+						"found in 1 h",
+						"none",
+						query{"sum by (kind) (increase(security_event_total[1h]))", "{{kind}}"},
+					),
+					graph(
+						"not acknowledged",
+						"none",
+						query{"max by (kind) (security_events_open)", "{{kind}}"},
 					),
 				},
 			},

@@ -5,7 +5,7 @@ locals {
   # together. The rest has an instance of its own, so that mails and reviews take no processors from checkouts.
   groups = {
     checkout = ["cart", "order", "payment", "product", "voucher"]
-    people   = ["address", "audit", "comment", "keyring", "notification", "settings", "shop", "user", "webhook"]
+    people   = ["address", "audit", "comment", "keyring", "notification", "security", "settings", "shop", "user", "webhook"]
   }
   # What the chart's ExternalSecrets read: infra/helm/souk/values.yaml, secrets.settings.
   secrets = merge(

@@ -3,7 +3,7 @@ locals {
   environment = "staging"
   groups = {
     all = [
-      "address", "audit", "cart", "comment", "keyring", "notification", "order", "payment", "product", "settings", "shop",
+      "address", "audit", "cart", "comment", "keyring", "notification", "order", "payment", "product", "security", "settings", "shop",
       "user", "voucher", "webhook",
     ]
   }

@@ -71,6 +71,7 @@ func Authenticate(
 				}
 			}
 			if err != nil {
+				From(r.Context()).refused = who.actor
 				WriteProblem(w, r, err)
 				return
 			}

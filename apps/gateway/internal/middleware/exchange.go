@@ -50,7 +50,10 @@ type Exchange struct {
 	Resource string
 	// Code is the error code of the response; empty if it is not an error.
 	Code string
+	// UnknownVouchers is how many unknown voucher codes the request had.
+	UnknownVouchers int
 
+	refused  identity.Actor  // whose credential may not be used as it was
 	ctx      context.Context // becomes the request's context; see context
 	unnamed  bool            // its trace is not sampled and has no ID yet
 	traceID  string          // of a sampled trace

@@ -56,6 +56,11 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, problemField{Field: f.Path, Message: f.Message, Reason: f.Reason})
 	}
+	if x := exchangeOf(w, r); x != nil && e.Code == errs.VoucherInvalid {
+		for _, f := range e.Fields {
+			x.NoteVoucher(f.Reason)
+		}
+	}
 	h := w.Header()
 	retry := e.RetryAfter
 	if retry == 0 && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) {

@@ -19,6 +19,7 @@ import (
 	"souk/apps/gateway/internal/firewall"
 	"souk/apps/gateway/internal/middleware"
 	authv1 "souk/gen/go/souk/auth/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/gen/go/souk/services"
 	"souk/pkg/errs"
 	"souk/pkg/jsonpb"
@@ -60,6 +61,7 @@ func newMux(
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithWriteContentLength(),
 		runtime.WithForwardResponseOption(created),
+		runtime.WithForwardResponseOption(rejectedVouchers),
 		runtime.WithForwardResponseOption(func(_ context.Context, w http.ResponseWriter, m proto.Message) error {
 			if guest, ok := m.(*authv1.CreateGuestResponse); ok {
 				in.keepGuest(w, guest)
@@ -147,6 +149,16 @@ func created(ctx context.Context, w http.ResponseWriter, m proto.Message) error 
 	}
 	if s.route.location != nil {
 		w.Header().Set("Location", s.route.location.of(unwrap(m)))
+	}
+	return nil
+}
+
+// rejectedVouchers notes the voucher codes of a quote that cannot be used.
+func rejectedVouchers(ctx context.Context, _ http.ResponseWriter, m proto.Message) error {
+	if res, ok := unwrap(m).(*orderv1.QuoteCartResponse); ok {
+		for _, v := range res.GetQuote().GetRejectedVouchers() {
+			middleware.From(ctx).NoteVoucher(v.GetReason())
+		}
 	}
 	return nil
 }

@@ -32,16 +32,19 @@ import (
 
 // Deps are the dependencies of the REST surface.
 type Deps struct {
-	Conn           grpc.ClientConnInterface
-	Signer         *identity.Signer
-	Keys           middleware.Keys
-	KeptLong       middleware.Retention
-	KeptShort      middleware.Retention
-	Cache          *middleware.ResponseCache
-	ByCaller       middleware.Limiter
-	ByKey          func(perMinute int) (middleware.Limiter, error)
-	ByAddress      middleware.Limiter
-	Firewall       *firewall.Firewall
+	Conn      grpc.ClientConnInterface
+	Signer    *identity.Signer
+	Keys      middleware.Keys
+	KeptLong  middleware.Retention
+	KeptShort middleware.Retention
+	Cache     *middleware.ResponseCache
+	ByCaller  middleware.Limiter
+	ByKey     func(perMinute int) (middleware.Limiter, error)
+	ByAddress middleware.Limiter
+	Firewall  *firewall.Firewall
+	Observer  middleware.Observer
+	// CountryHeader is the header in which a trusted proxy names the country of an address; "": none.
+	CountryHeader  string
 	Logger         *zap.Logger
 	Tracer         trace.Tracer
 	Metrics        prometheus.Registerer
@@ -93,7 +96,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 	mux := newOwnMux(routes)
 	mux.firewall = d.Firewall
 	mux.handle("GET /auth/login", in.begin)
-	mux.handle("GET /auth/callback", in.callback)
+	mux.handle("GET "+middleware.SignInCallback, in.callback)
 	mux.handle("POST /auth/logout", in.logout)
 	notifications := notificationv1.NewNotificationServiceClient(d.Conn)
 	mux.handle("GET "+unsubscribePath, unsubscribe(notifications))
@@ -103,7 +106,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		stopping: d.Stopping, open: map[string][]*stream{},
 	}
 	mux.handle("GET "+streamPath, inboxes.handle)
-	mux.handle("POST /v1/webhooks/payments/{provider}", webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
+	mux.handle("POST "+middleware.PaymentWebhooks, webhook(paymentv1.NewPaymentServiceClient(d.Conn)))
 	limits := middleware.Limits{
 		ByCaller:  d.ByCaller,
 		ByKey:     d.ByKey,
@@ -153,6 +156,7 @@ func New(ctx context.Context, d Deps) (http.Handler, error) {
 		}))
 	}
 	named := middleware.Chain(ahead(byContract, mux),
+		middleware.Observe(d.Observer, d.TrustedProxies, d.CountryHeader),
 		middleware.Authenticate(auth, d.Signer, session, d.Clock, limits, d.Permissions),
 		middleware.RateLimit(limits), // refusals by later steps count, too
 		middleware.CrossOrigin(d.Origins),

@@ -219,10 +219,11 @@ func (s *Sagas) confirmation(r *saga.Run) (domain.Confirmation, event.Event, err
 		return c, event.Event{}, err
 	}
 	msg := &orderv1.OrderConfirmed{
-		OrderId:    r.ID(),
-		Number:     in.Number,
-		CustomerId: in.CustomerID,
-		Total:      money.New(in.Total, in.Currency).ToProto(),
+		OrderId:       r.ID(),
+		Number:        in.Number,
+		CustomerId:    in.CustomerID,
+		Total:         money.New(in.Total, in.Currency).ToProto(),
+		PaymentMethod: in.Method,
 	}
 	for _, p := range in.Parts {
 		msg.Shops = append(msg.Shops,

@@ -20,6 +20,7 @@ import (
 	orderv1 "souk/gen/go/souk/order/v1"
 	paymentv1 "souk/gen/go/souk/payment/v1"
 	productv1 "souk/gen/go/souk/product/v1"
+	securityv1 "souk/gen/go/souk/security/v1"
 	settingsv1 "souk/gen/go/souk/settings/v1"
 	shopv1 "souk/gen/go/souk/shop/v1"
 	userv1 "souk/gen/go/souk/user/v1"
@@ -238,6 +239,25 @@ func All() []Service {
 			},
 			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
 				return productv1.RegisterProductServiceHandlerClient(ctx, mux, productv1.NewProductServiceClient(conn))
+			},
+		},
+		{
+			Name: "security", Database: true,
+			Contract: securityv1.File_souk_security_v1_security_proto,
+			Publishes: []string{
+				"evt.security.acknowledged",
+				"evt.security.detected",
+			},
+			Consumers: []Consumer{
+				{Purpose: "trade", Subjects: []string{
+					"evt.order.confirmed",
+					"evt.order.cancelled",
+					"evt.payment.refunded",
+					"evt.inventory.released",
+				}},
+			},
+			RegisterREST: func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+				return securityv1.RegisterSecurityServiceHandlerClient(ctx, mux, securityv1.NewSecurityServiceClient(conn))
 			},
 		},
 		{

@@ -85,12 +85,14 @@ func (x *OrderCreated) GetTotal() *v1.Money {
 
 // OrderConfirmed is evt.order.confirmed: stock is held and the payment is authorized, or the customer pays later.
 type OrderConfirmed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
-	Number        string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
-	CustomerId    string                 `protobuf:"bytes,3,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	Total         *v1.Money              `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
-	Shops         []*ShopPart            `protobuf:"bytes,5,rep,name=shops,proto3" json:"shops,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	OrderId    string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	Number     string                 `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	CustomerId string                 `protobuf:"bytes,3,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	Total      *v1.Money              `protobuf:"bytes,4,opt,name=total,proto3" json:"total,omitempty"`
+	Shops      []*ShopPart            `protobuf:"bytes,5,rep,name=shops,proto3" json:"shops,omitempty"`
+	// card, wallet, bank_transfer or cod.
+	PaymentMethod string `protobuf:"bytes,6,opt,name=payment_method,json=paymentMethod,proto3" json:"payment_method,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +160,13 @@ func (x *OrderConfirmed) GetShops() []*ShopPart {
 		return x.Shops
 	}
 	return nil
+}
+
+func (x *OrderConfirmed) GetPaymentMethod() string {
+	if x != nil {
+		return x.PaymentMethod
+	}
+	return ""
 }
 
 // ShopPart is one shop's part of an order.
@@ -475,14 +484,15 @@ const file_souk_order_v1_events_proto_rawDesc = "" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x1f\n" +
 	"\vcustomer_id\x18\x02 \x01(\tR\n" +
 	"customerId\x12*\n" +
-	"\x05total\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xbf\x01\n" +
+	"\x05total\x18\x03 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\"\xe6\x01\n" +
 	"\x0eOrderConfirmed\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\tR\x06number\x12\x1f\n" +
 	"\vcustomer_id\x18\x03 \x01(\tR\n" +
 	"customerId\x12*\n" +
 	"\x05total\x18\x04 \x01(\v2\x14.souk.money.v1.MoneyR\x05total\x12-\n" +
-	"\x05shops\x18\x05 \x03(\v2\x17.souk.order.v1.ShopPartR\x05shops\"s\n" +
+	"\x05shops\x18\x05 \x03(\v2\x17.souk.order.v1.ShopPartR\x05shops\x12%\n" +
+	"\x0epayment_method\x18\x06 \x01(\tR\rpaymentMethod\"s\n" +
 	"\bShopPart\x12\"\n" +
 	"\rshop_order_id\x18\x01 \x01(\tR\vshopOrderId\x12\x17\n" +
 	"\ashop_id\x18\x02 \x01(\tR\x06shopId\x12*\n" +

@@ -62,7 +62,11 @@ func (x *OrderConfirmed) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
-	b = append(b, `]}`...)
+	b = append(b, `],"paymentMethod":`...)
+	if b = jsonpb.AppendString(b, x.PaymentMethod); b == nil {
+		return nil
+	}
+	b = append(b, '}')
 	return b
 }
 

@@ -1,0 +1,1 @@
+drop table event, sighting, report, total, tally;

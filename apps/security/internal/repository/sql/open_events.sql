@@ -1,0 +1,1 @@
+select kind, count(*) from event where acknowledged_at is null group by kind
