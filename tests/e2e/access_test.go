@@ -178,6 +178,12 @@ var accessMatrix = map[string]struct {
 	"POST /v1/operator/shops/{id}:setStatus":         {who: "AM", body: obj{"status": "active"}},
 	"GET /v1/operator/users":                         {who: "PAM"},
 	"GET /v1/operator/users/{id}":                    {who: "PAM"},
+	"POST /v1/operator/users/{id}:suspend":           {who: "AM", body: obj{"reason": "fraud"}},
+	"POST /v1/operator/users/{id}:reinstate":         {who: "AM", body: obj{}},
+	"POST /v1/operator/users/{id}/sessions:revoke":   {who: "AM", body: obj{}},
+	"GET /v1/me/sessions":                            {who: signedIn},
+	"DELETE /v1/me/sessions/{id}":                    {who: ""}, // they have access tokens, no sessions
+	"POST /v1/me/sessions:revoke":                    {who: signedIn, body: obj{}},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "AM", body: obj{"reason": "fraud"}},
 	"GET /v1/settings":                               {who: everybody},
 	"GET /v1/operator/settings":                      {who: "PUAM"},
@@ -242,6 +248,7 @@ var (
 		{"/v1/operator/settings/", "setting"},
 		{"/v1/operator/flags/", "flag"},
 		{"/v1/operator/approvals/", "approval"},
+		{"/v1/me/sessions/", "session"},
 	}
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
@@ -303,7 +310,8 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"pending":       func() string { return w.invite(w.callers[shopOwner], w.shop, email("pending")) },
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
-		"user":          func() string { return w.userID(w.callers[aCustomer]) },
+		"user":          func() string { return w.userID(s.user(email("matrix"), "customer")) },
+		"session":       func() string { return "ses_none" },
 		"email":         func() string { return email("invited") },
 		"new":           func() string { return handle("new") },
 		"country":       func() string { return "BR" },

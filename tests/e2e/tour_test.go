@@ -55,6 +55,7 @@ func TestSuite(t *testing.T) {
 				"roles":                 testRoles,
 				"second operator":       testSecondOperator,
 				"API keys":              testAPIKeys,
+				"accounts":              testAccounts,
 				"audit trail":           testAudit,
 				"webhooks":              testWebhooks,
 			} {
