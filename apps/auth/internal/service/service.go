@@ -87,6 +87,7 @@ type Shops interface {
 type Deps struct {
 	Provider  Provider
 	Sessions  Sessions
+	Failures  Failures
 	Sealer    Sealer
 	Guests    Guests
 	Users     Users
