@@ -36,6 +36,8 @@ type Config struct {
 	// RecentSignIn is how long after a sign-in at the provider a user may do what needs a recent one, such as suspending
 	// users. Default 10 min; from 1 min to 24 h; 0: for ever.
 	RecentSignIn time.Duration `yaml:"recent_sign_in"`
+	// Lockout makes those wait who fail to sign in, or send wrong tokens.
+	Lockout LockoutConfig `yaml:"lockout"`
 	// Key (base64, at least 32 random bytes) is the secret from which the keys of login cookies and guest
 	// tokens are derived. All processes of the service share it. Required. A change invalidates all guest
 	// tokens, and existing guests lose their carts.
@@ -58,6 +60,16 @@ type SessionConfig struct {
 	MaxPerUser int `yaml:"max_per_user"`
 }
 
+// LockoutConfig configures the waits after failures.
+type LockoutConfig struct {
+	// After is how many failures of an address (with IPv6, each /64) or account within an hour make nobody wait. The next
+	// one makes the following attempt wait for 1 s, and each further one twice as long. Default 10; at most 1000; 0:
+	// nobody waits.
+	After int `yaml:"after"`
+	// Longest is the longest wait. Default 15 min; from 1 s to 1 h.
+	Longest time.Duration `yaml:"longest"`
+}
+
 const minKey = 32
 
 // Default returns the default configuration.
@@ -66,6 +78,7 @@ func Default() Config {
 		RolesClaim:   "roles",
 		Scopes:       []string{"openid", "profile", "email"},
 		RecentSignIn: 10 * time.Minute,
+		Lockout:      LockoutConfig{After: 10, Longest: 15 * time.Minute},
 		Session: SessionConfig{
 			Absolute:   30 * 24 * time.Hour,
 			Idle:       7 * 24 * time.Hour,
@@ -95,6 +108,9 @@ func (c *Config) Validate() error {
 	}
 	if r := c.RecentSignIn; r != 0 && (r < time.Minute || r > 24*time.Hour) {
 		problems = append(problems, errors.New("recent_sign_in: must be from 1m to 24h, or 0 for no bound"))
+	}
+	if l := c.Lockout; l.After < 0 || l.After > 1000 || l.Longest < time.Second || l.Longest > time.Hour {
+		problems = append(problems, errors.New("lockout: after must be from 0 to 1000, longest from 1s to 1h"))
 	}
 	if c.Session.MaxPerUser < 1 || c.Session.MaxPerUser > 1000 {
 		problems = append(problems, errors.New("session.max_per_user: must be from 1 to 1000"))

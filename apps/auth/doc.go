@@ -37,6 +37,13 @@
 // each server checks it. BeginLogin passes max_age and prompt=login on, and CompleteLogin checks that the provider has heeded
 // them.
 //
+// # Lockouts
+//
+// Wrong bearer tokens and failed sign-ins are counted by address, and sign-ins that souk refuses by account. After some of
+// them, further failures or sign-ins have to wait for longer and longer. Right tokens are accepted whatever failed.
+//
+//	auth:failed:{kind}:{bucket}  failures, and until when attempts wait; forgotten after an hour
+//
 // # Sign-out
 //
 // The session of souk ends first, whatever the provider answers. Then the browser is sent to the provider's

@@ -50,6 +50,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	if err != nil {
 		return nil, err
 	}
+	lockoutKey, err := credential.LockoutKey(cfg.key())
+	if err != nil {
+		return nil, err
+	}
 	sessions := repository.New(redis, p.Clock(), cfg.lifetimes(), cfg.Session.MaxPerUser)
 	svc := service.New(service.Deps{
 		Provider: provider.New(provider.Options{
@@ -57,6 +61,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 			RolesClaim: cfg.RolesClaim, Scopes: cfg.Scopes, HTTP: http, Clock: p.Clock(), Logger: p.Logger(),
 		}),
 		Sessions:  sessions,
+		Failures:  repository.NewFailures(redis, p.Clock(), lockoutKey, cfg.Lockout.After, cfg.Lockout.Longest),
 		Sealer:    sealer,
 		Guests:    guests,
 		Users:     userv1.NewUserServiceClient(conn),

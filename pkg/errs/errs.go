@@ -41,6 +41,7 @@ const (
 	CardNumberRefused   Code = "card_number_refused"   // 422: a raw card number was sent
 	Unprocessable       Code = "unprocessable"         // 422: well-formed, but violates a rule
 	RateLimited         Code = "rate_limited"          // 429, with Retry-After
+	LockedOut           Code = "locked_out"            // 429, with Retry-After: too many failed sign-ins or wrong tokens
 	Internal            Code = "internal"              // 500: a bug or an unexpected failure
 	Unimplemented       Code = "unimplemented"         // 501: no such method
 	Overloaded          Code = "overloaded"            // 503, with Retry-After: refused because of load, without effect

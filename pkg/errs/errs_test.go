@@ -25,6 +25,7 @@ var published = map[errs.Code]int{
 	errs.Forbidden:           http.StatusForbidden,
 	errs.SignInAgain:         http.StatusUnauthorized,
 	errs.AccountSuspended:    http.StatusForbidden,
+	errs.LockedOut:           http.StatusTooManyRequests,
 	errs.ApprovalRequired:    http.StatusForbidden,
 	errs.NotFound:            http.StatusNotFound,
 	errs.Conflict:            http.StatusConflict,

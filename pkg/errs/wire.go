@@ -45,6 +45,7 @@ var mappings = map[Code]mapping{
 	CardNumberRefused:   {http.StatusUnprocessableEntity, codes.InvalidArgument},
 	Unprocessable:       {http.StatusUnprocessableEntity, codes.FailedPrecondition},
 	RateLimited:         {http.StatusTooManyRequests, codes.ResourceExhausted},
+	LockedOut:           {http.StatusTooManyRequests, codes.ResourceExhausted},
 	Internal:            {http.StatusInternalServerError, codes.Internal},
 	Unimplemented:       {http.StatusNotImplemented, codes.Unimplemented},
 	Overloaded:          {http.StatusServiceUnavailable, codes.ResourceExhausted},

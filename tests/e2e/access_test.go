@@ -179,6 +179,12 @@ var accessMatrix = map[string]struct {
 	"GET /v1/operator/users":                         {who: "PAM"},
 	"GET /v1/operator/users/{id}":                    {who: "PAM"},
 	"POST /v1/operator/users/{id}:erase":             {who: "M", body: obj{}},
+	"POST /v1/operator/users/{id}:suspend":           {who: "AM", body: obj{"reason": "fraud"}},
+	"POST /v1/operator/users/{id}:reinstate":         {who: "AM", body: obj{}},
+	"POST /v1/operator/users/{id}/sessions:revoke":   {who: "AM", body: obj{}},
+	"GET /v1/me/sessions":                            {who: signedIn},
+	"DELETE /v1/me/sessions/{id}":                    {who: ""}, // they have access tokens, no sessions
+	"POST /v1/me/sessions:revoke":                    {who: signedIn, body: obj{}},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "AM", body: obj{"reason": "fraud"}},
 	"GET /v1/settings":                               {who: everybody},
 	"GET /v1/operator/settings":                      {who: "PUAM"},
@@ -247,6 +253,7 @@ var (
 		{"/v1/operator/settings/", "setting"},
 		{"/v1/operator/flags/", "flag"},
 		{"/v1/operator/approvals/", "approval"},
+		{"/v1/me/sessions/", "session"},
 	}
 	pathNames = map[string]string{
 		"shopId": "shop", "shop": "shop", "variantId": "variant", "userId": "member", "handle": "productHandle",
@@ -309,6 +316,7 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"member":        w.newMember,
 		"guest":         func() string { return s.guest().token },
 		"user":          w.newUser,
+		"session":       func() string { return "ses_none" },
 		"email":         func() string { return email("invited") },
 		"new":           func() string { return handle("new") },
 		"country":       func() string { return "BR" },

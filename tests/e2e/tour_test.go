@@ -61,6 +61,7 @@ func TestSuite(t *testing.T) {
 				"masking":               testMasking,
 				"second operator":       testSecondOperator,
 				"API keys":              testAPIKeys,
+				"accounts":              testAccounts,
 				"audit trail":           testAudit,
 				"security events":       testSecurityEvents,
 				"webhooks":              testWebhooks,

@@ -288,7 +288,13 @@ func successDescription(m method) string {
 // that the contract lists.
 func (s *schemas) codes(m method, r route) (map[int][]errs.Code, error) {
 	all := []errs.Code{
-		errs.Invalid, errs.Unauthenticated, errs.RequestRefused, errs.RateLimited, errs.Internal, errs.Overloaded,
+		errs.Invalid,
+		errs.Unauthenticated,
+		errs.RequestRefused,
+		errs.RateLimited,
+		errs.LockedOut,
+		errs.Internal,
+		errs.Overloaded,
 		errs.Unavailable,
 	}
 	if m.level != levelPublic || r.verb != "get" {

@@ -66,6 +66,7 @@ func TestEveryErrorCodeIsAProblem(t *testing.T) {
 		errs.NotFound:           404,
 		errs.SignInAgain:        401,
 		errs.AccountSuspended:   403,
+		errs.LockedOut:          429,
 		errs.ApprovalRequired:   403,
 		errs.PreconditionFailed: 412,
 		errs.Conflict:           409, errs.AlreadyExists: 409, errs.OutOfStock: 409,

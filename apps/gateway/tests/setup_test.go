@@ -197,8 +197,9 @@ type auth struct {
 	authv1.UnimplementedAuthServiceServer
 	mu       sync.Mutex
 	keys     map[string]*authv1.AuthenticateResponse
-	refused  error // of all users' tokens and sessions
-	longAgo  bool  // users have signed in long ago
+	refused  error  // of all users' tokens and sessions
+	address  string // of the last token
+	longAgo  bool   // users have signed in long ago
 	begun    *authv1.BeginLoginRequest
 	complete *authv1.CompleteLoginRequest
 	out      *authv1.LogoutRequest
@@ -211,6 +212,9 @@ type auth struct {
 func (a *auth) Authenticate(_ context.Context, r *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	a.mu.Lock()
 	key, refused, longAgo := a.keys[r.GetBearer()], a.refused, a.longAgo
+	if r.GetBearer() != "" {
+		a.address = r.GetAddress()
+	}
 	a.mu.Unlock()
 	if key != nil {
 		return key, nil

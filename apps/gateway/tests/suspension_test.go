@@ -70,3 +70,13 @@ func TestStreamEndsWithTheSession(t *testing.T) {
 		}
 	}, "the stream is still open")
 }
+
+func TestLockoutsSayHowLongToWait(t *testing.T) {
+	t.Parallel()
+	g := setup(t, config("trusted_proxies", []string{"127.0.0.1/32"}))
+	g.refuse(errs.New(errs.LockedOut, "wait").WithRetryAfter(3500 * time.Millisecond))
+	res := g.send(http.MethodGet, "/v1/products", "", "Authorization", asUser, "X-Forwarded-For", "203.0.113.7")
+	res.problem(t, http.StatusTooManyRequests, errs.LockedOut)
+	require.Equal(t, "4", res.Header.Get("Retry-After"))
+	require.Equal(t, "203.0.113.7", g.auth.address)
+}

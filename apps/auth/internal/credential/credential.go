@@ -64,6 +64,9 @@ func subkey(secret []byte, purpose string, size int) ([]byte, error) {
 	return key, nil
 }
 
+// LockoutKey derives the key of the hash by which failed attempts are counted.
+func LockoutKey(secret []byte) ([]byte, error) { return subkey(secret, "lockout", sha256.Size) }
+
 // guestKey derives the key pair that signs guest tokens.
 func guestKey(secret []byte) (ed25519.PrivateKey, error) {
 	seed, err := subkey(secret, "guest", ed25519.SeedSize)

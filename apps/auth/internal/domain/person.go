@@ -2,6 +2,7 @@
 package domain
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -73,6 +74,9 @@ type Actor struct {
 	// ReusableUntil is until when the answer may be kept; zero: it may not be kept.
 	ReusableUntil time.Time
 }
+
+// ErrExpired is the cause of the error about an access token that has expired.
+var ErrExpired = errors.New("the token has expired")
 
 // Suspended returns the error with which a suspended user is refused.
 func Suspended() error {

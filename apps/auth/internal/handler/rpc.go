@@ -41,7 +41,7 @@ func (r *RPC) BeginLogin(ctx context.Context, in *authv1.BeginLoginRequest) (*au
 
 // CompleteLogin opens a session.
 //
-// Errors: unauthenticated, sign_in_again, account_suspended, unavailable, timeout.
+// Errors: unauthenticated, sign_in_again, account_suspended, locked_out, unavailable, timeout.
 func (r *RPC) CompleteLogin(
 	ctx context.Context, in *authv1.CompleteLoginRequest,
 ) (*authv1.CompleteLoginResponse, error) {
@@ -84,13 +84,13 @@ func (r *RPC) CreateGuest(context.Context, *authv1.CreateGuestRequest) (*authv1.
 
 // Authenticate returns the actor of a credential.
 //
-// Errors: unauthenticated, account_suspended, unavailable, timeout.
+// Errors: unauthenticated, account_suspended, locked_out, unavailable, timeout.
 func (r *RPC) Authenticate(ctx context.Context, in *authv1.AuthenticateRequest) (*authv1.AuthenticateResponse, error) {
 	var actor domain.Actor
 	var err error
 	switch c := in.GetCredential().(type) {
 	case *authv1.AuthenticateRequest_Bearer:
-		actor, err = r.service.Bearer(ctx, c.Bearer)
+		actor, err = r.service.BearerFrom(ctx, c.Bearer, in.GetAddress())
 	case *authv1.AuthenticateRequest_SessionId:
 		actor, err = r.service.Session(ctx, c.SessionId)
 	default:

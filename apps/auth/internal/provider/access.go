@@ -33,6 +33,8 @@ var joseAlgorithms = func() []jose.SignatureAlgorithm {
 	return out
 }()
 
+const refusedText = "this token is not valid here, or has expired: sign in again to get a new one"
+
 // Verify returns the owner and end of an access token. The error does not say what is wrong with the token, unless it is
 // an ID token; the log does, at debug level.
 //
@@ -79,13 +81,15 @@ func (p *Provider) verify(ctx context.Context, f *found, accessToken string) (do
 	case !slices.Contains(c.Audience, p.o.Audience):
 		return domain.Access{}, p.refused("audience")
 	case c.Expiration == 0 || !now.Before(expires.Add(leeway)):
-		return domain.Access{}, p.refused("expired")
+		p.log("expired")
+		return domain.Access{}, errs.Wrap(domain.ErrExpired, errs.Unauthenticated, refusedText)
 	case c.NotBefore != 0 && now.Add(leeway).Before(c.NotBefore.AsTime()),
 		c.IssuedAt != 0 && now.Add(leeway).Before(c.IssuedAt.AsTime()):
 		return domain.Access{}, p.refused("not valid yet")
 	case c.Subject == "" || len(c.Subject) > maxSubject:
 		return domain.Access{}, p.refused("subject")
 	case typ != "at+jwt" && p.isIDToken(&c):
+		p.log("an ID token")
 		return domain.Access{}, errs.New(errs.Unauthenticated,
 			"this is an ID token, which says who somebody is and grants nothing: sign in, and send the access token")
 	}
@@ -100,7 +104,10 @@ func (p *Provider) isIDToken(c *oidc.IDTokenClaims) bool {
 }
 
 func (p *Provider) refused(reason string) error {
+	p.log(reason)
+	return errs.New(errs.Unauthenticated, refusedText)
+}
+
+func (p *Provider) log(reason string) {
 	p.o.Logger.Debug("an access token is refused", zap.String("reason", reason))
-	return errs.New(errs.Unauthenticated,
-		"this token is not valid here, or has expired: sign in again to get a new one")
 }

@@ -102,11 +102,11 @@ type Returned struct {
 	UserAgent, Address string
 }
 
-// CompleteLogin checks what the browser brought back from the provider, and opens a session with a new ID. A
+// complete checks what the browser brought back from the provider, and opens a session with a new ID. A
 // guest's cart and orders become the user's. If that fails, it is logged, and MergeGuest can repeat it.
 //
 // Errors: unauthenticated, sign_in_again, account_suspended, and those of provider, user service and Redis.
-func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, error) {
+func (s *Service) complete(ctx context.Context, r Returned) (SignedIn, error) {
 	l, err := s.Sealer.Open(r.Cookie)
 	if err != nil {
 		return SignedIn{}, err
@@ -119,10 +119,18 @@ func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, erro
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := l.Check(person.AuthTime); err != nil {
+	account := person.Issuer + " " + person.Subject
+	if err := s.mayTry(ctx, failedAccount, account); err != nil {
 		return SignedIn{}, err
 	}
-	userID, err := s.user(ctx, person)
+	err = l.Check(person.AuthTime)
+	userID := ""
+	if err == nil {
+		userID, err = s.user(ctx, person)
+	}
+	if errs.Is(err, errs.SignInAgain) || errs.Is(err, errs.AccountSuspended) {
+		err = s.failed(ctx, failedAccount, account, err)
+	}
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -147,6 +155,9 @@ func (s *Service) CompleteLogin(ctx context.Context, r Returned) (SignedIn, erro
 	}
 	if err := s.Sessions.Create(ctx, digest, session); err != nil {
 		return SignedIn{}, err
+	}
+	if err := s.Failures.Forget(ctx, failedAccount, account); err != nil {
+		s.Logger.Warn("failed attempts are not forgotten", zap.Error(err))
 	}
 	s.mergeAtLogin(ctx, r.GuestToken, userID)
 	return SignedIn{SessionID: sessionID, Expires: session.Expires, ReturnTo: l.ReturnTo, Device: device}, nil

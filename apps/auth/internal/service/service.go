@@ -95,6 +95,7 @@ type Shops interface {
 type Deps struct {
 	Provider  Provider
 	Sessions  Sessions
+	Failures  Failures
 	Sealer    Sealer
 	Guests    Guests
 	Users     Users

@@ -40,11 +40,12 @@ func Authenticate(
 	known := &knownBearers{clock: c, entries: map[[sha256.Size]byte]knownBearer{}}
 	identify := func(ctx context.Context, r *http.Request) (credential, error) {
 		if header := r.Header.Get("Authorization"); header != "" {
-			who, err := bearer(ctx, auth, known, header)
+			address := ClientAddress(r, limits.Trusted)
+			who, err := bearer(ctx, auth, known, header, address)
 			if err != nil {
 				return credential{}, err
 			}
-			return who, who.allowedFrom(ClientAddress(r, limits.Trusted))
+			return who, who.allowedFrom(address)
 		}
 		session := ""
 		if ck, err := r.Cookie(cookie); err == nil {
@@ -65,7 +66,7 @@ func Authenticate(
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			who, err := identify(r.Context(), r)
 			switch errs.CodeOf(err) {
-			case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended:
+			case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended, errs.LockedOut:
 				if limited := limits.takeByAddress(r, 1); limited != nil {
 					err = limited
 				}
@@ -84,7 +85,7 @@ func Authenticate(
 			x.StillValid = func(ctx context.Context) bool {
 				again, err := identify(identity.WithToken(ctx, ""), r) // the gateway itself asks
 				switch errs.CodeOf(err) {
-				case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended:
+				case errs.Unauthenticated, errs.Forbidden, errs.AccountSuspended, errs.LockedOut:
 					return false
 				}
 				return err != nil || again.actor.ID == actor.ID
@@ -119,7 +120,9 @@ func (c credential) allowedFrom(address string) error {
 	return errs.New(errs.Forbidden, "this API key may not be used from this address")
 }
 
-func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header string) (credential, error) {
+func bearer(
+	ctx context.Context, auth Authenticator, known *knownBearers, header, address string,
+) (credential, error) {
 	scheme, token, ok := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -132,8 +135,9 @@ func bearer(ctx context.Context, auth Authenticator, known *knownBearers, header
 		return *last, nil
 	}
 	asked := known.clock.Now()
-	c, until, err := authenticate(ctx, auth,
-		&authv1.AuthenticateRequest{Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}})
+	c, until, err := authenticate(ctx, auth, &authv1.AuthenticateRequest{
+		Credential: &authv1.AuthenticateRequest_Bearer{Bearer: token}, Address: address,
+	})
 	switch errs.CodeOf(err) {
 	case "":
 		known.put(digest, c, asked, until)

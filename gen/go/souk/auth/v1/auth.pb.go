@@ -537,7 +537,9 @@ type AuthenticateRequest struct {
 	//
 	//	*AuthenticateRequest_Bearer
 	//	*AuthenticateRequest_SessionId
-	Credential    isAuthenticateRequest_Credential `protobuf_oneof:"credential"`
+	Credential isAuthenticateRequest_Credential `protobuf_oneof:"credential"`
+	// From where it came; bearer tokens that are wrong count for it. Empty: they do not count.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -593,6 +595,13 @@ func (x *AuthenticateRequest) GetSessionId() string {
 		if x, ok := x.Credential.(*AuthenticateRequest_SessionId); ok {
 			return x.SessionId
 		}
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -1399,11 +1408,12 @@ const file_souk_auth_v1_auth_proto_rawDesc = "" +
 	"\x13CreateGuestResponse\x12\x1a\n" +
 	"\x05token\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"q\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x91\x01\n" +
 	"\x13AuthenticateRequest\x12\x1e\n" +
 	"\x06bearer\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\x06bearer\x12%\n" +
 	"\n" +
-	"session_id\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\tsessionIdB\x13\n" +
+	"session_id\x18\x02 \x01(\tB\x04\x98\xf4\x18\x01H\x00R\tsessionId\x12\x1e\n" +
+	"\aaddress\x18\x03 \x01(\tB\x04\x98\xf4\x18\x01R\aaddressB\x13\n" +
 	"\n" +
 	"credential\x12\x05\xbaH\x02\b\x01\"\xb7\x03\n" +
 	"\x14AuthenticateResponse\x12\x12\n" +

@@ -195,6 +195,13 @@ func (x *AuthenticateRequest) AppendJSON(b []byte) []byte {
 			return nil
 		}
 	}
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(b, `"address":`...)
+	if b = jsonpb.AppendString(b, x.Address); b == nil {
+		return nil
+	}
 	b = append(b, '}')
 	return b
 }
