@@ -370,6 +370,16 @@ func TestMarkupIsReturnedAsText(t *testing.T) {
 	require.Equal(t, strings.ReplaceAll(nasty, `\"`, `"`), res.json(t)["title"])
 }
 
+func TestAnswersRunNoScript(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	for _, path := range []string{"/v1/products", "/", "/openapi.json", "/v1/absent", "/v1/me"} {
+		res := g.send(http.MethodGet, path, "")
+		require.Equal(t, "default-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+			res.Header.Get("Content-Security-Policy"), path)
+	}
+}
+
 func TestInvalidBearerIs401EvenForCachedAnswers(t *testing.T) {
 	t.Parallel()
 	g := setup(t)

@@ -122,7 +122,7 @@ func SecurityHeaders(https bool) Middleware {
 	}, []string{
 		"DENY",
 	}, []string{
-		"default-src 'none'; frame-ancestors 'none'",
+		"default-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 	}, []string{
 		"no-referrer",
 	}

@@ -1548,13 +1548,13 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
 	"\x16GetFormerEmailResponse\x12\x1a\n" +
 	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\bR\bverified2\xc6\f\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xc8\f\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x81\x01\n" +
-	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"9\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x88\x01\n" +
-	"\tEraseUser\x12\x1e.souk.user.v1.EraseUserRequest\x1a\x1f.souk.user.v1.EraseUserResponse\":\xca\xf3\x18\x0e\b\x04\"\n" +
-	"user.erase\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operator/users/{id}:erase\x12\x82\x01\n" +
+	"\aGetUser\x12\x1c.souk.user.v1.GetUserRequest\x1a\x1d.souk.user.v1.GetUserResponse\"9\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/v1/operator/users/{id}\x90\x02\x01\x12\x8a\x01\n" +
+	"\tEraseUser\x12\x1e.souk.user.v1.EraseUserRequest\x1a\x1f.souk.user.v1.EraseUserResponse\"<\xca\xf3\x18\x10\b\x04\"\n" +
+	"user.erase(\x01\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operator/users/{id}:erase\x12\x82\x01\n" +
 	"\vSearchUsers\x12 .souk.user.v1.SearchUsersRequest\x1a!.souk.user.v1.SearchUsersResponse\".\xca\xf3\x18\r\b\x04\"\tuser.read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/operator/users\x90\x02\x01\x12\xab\x01\n" +
 	"\vSuspendUser\x12 .souk.user.v1.SuspendUserRequest\x1a!.souk.user.v1.SuspendUserResponse\"W\xca\xf3\x18\x12\b\x04\"\fuser.suspend(\x01\x92\xf4\x18\n" +
 	"\n" +
