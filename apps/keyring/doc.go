@@ -12,6 +12,6 @@
 //   - Owns: keys of personal data
 //   - PostgreSQL: data_key, merged, erased, inbox
 //   - Redis: –
-//   - Consumes: evt.user.erased
+//   - Consumes: evt.user.erased, evt.order.guest_erased
 //   - Publishes: –
 package keyring

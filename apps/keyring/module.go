@@ -43,7 +43,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	consumer, err := p.Consumer(ctx, outbox.ConsumerOptions{
-		Purpose: "erase", Subjects: []string{"evt.user.erased"}, Handler: store.Erased,
+		Purpose: "erase", Subjects: []string{"evt.user.erased", "evt.order.guest_erased"}, Handler: store.Erased,
 	})
 	if err != nil {
 		return nil, err

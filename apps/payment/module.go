@@ -94,9 +94,15 @@ func openSandbox(ctx context.Context, p *module.Platform, cfg Config) (service.P
 		return nil, nil, err
 	}
 	s := sandbox.New(sandbox.Options{
-		DB: pool, Clock: p.Clock(), Logger: p.Logger(), HTTP: client,
-		Secret: cfg.Sandbox.WebhookSecret, FormerSecret: cfg.Sandbox.FormerWebhookSecret, WebhookURL: cfg.Sandbox.WebhookURL,
-		LostAfter: cfg.Sandbox.LostAfter, SlowFor: cfg.Sandbox.SlowFor,
+		DB:           pool,
+		Clock:        p.Clock(),
+		Logger:       p.Logger(),
+		HTTP:         client,
+		Secret:       cfg.Sandbox.WebhookSecret,
+		FormerSecret: cfg.Sandbox.FormerWebhookSecret,
+		WebhookURL:   cfg.Sandbox.WebhookURL,
+		LostAfter:    cfg.Sandbox.LostAfter,
+		SlowFor:      cfg.Sandbox.SlowFor,
 	})
 	return s, []module.Runnable{
 		module.Func(s.DeliverEvery(cfg.Sandbox.WebhookEvery)),

@@ -39,7 +39,16 @@ func (f finding) place() string {
 }
 
 func rules() []rule {
-	return slices.Concat(importRules(), floorRules(), codeRules(), fileRules(), docRules(), wordRules(), waitRules(), sqlRules())
+	return slices.Concat(
+		importRules(),
+		floorRules(),
+		codeRules(),
+		fileRules(),
+		docRules(),
+		wordRules(),
+		waitRules(),
+		sqlRules(),
+	)
 }
 
 // exceptions maps places that may break a rule to the reason. An exception that is no longer needed is an error.

@@ -9,7 +9,9 @@ import (
 )
 
 // sqlVerb begins a statement.
-var sqlVerb = regexp.MustCompile(`(?i)^\s*(--[^\n]*\n\s*)*(select|insert|update|delete|with|merge|alter|create|drop|truncate|call)\s`)
+var sqlVerb = regexp.MustCompile(
+	`(?i)^\s*(--[^\n]*\n\s*)*(select|insert|update|delete|with|merge|alter|create|drop|truncate|call)\s`,
+)
 
 func sqlRules() []rule {
 	return []rule{{
@@ -36,7 +38,10 @@ func sqlRules() []rule {
 						if parts := operands(n); len(parts) > 1 && isSQL(parts[0]) {
 							for _, p := range parts {
 								if !constant(p, constants[f.dir]) {
-									out = append(out, finding{path: f.path, line: t.line(n), what: "a statement is put together"})
+									out = append(
+										out,
+										finding{path: f.path, line: t.line(n), what: "a statement is put together"},
+									)
 									break
 								}
 							}

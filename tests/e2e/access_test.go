@@ -185,6 +185,7 @@ var accessMatrix = map[string]struct {
 	"GET /v1/me/sessions":                            {who: signedIn},
 	"DELETE /v1/me/sessions/{id}":                    {who: ""}, // they have access tokens, no sessions
 	"POST /v1/me/sessions:revoke":                    {who: signedIn, body: obj{}},
+	"POST /v1/operator/orders/{id}:eraseGuest":       {who: "M", body: obj{}},
 	"POST /v1/operator/orders/{id}:cancel":           {who: "AM", body: obj{"reason": "fraud"}},
 	"GET /v1/settings":                               {who: everybody},
 	"GET /v1/operator/settings":                      {who: "PUAM"},
@@ -232,6 +233,7 @@ func flagBody(on bool) obj {
 var (
 	pathValues = []struct{ prefix, value string }{
 		{"/v1/orders/", "order"},
+		{"/v1/operator/orders/{id}:eraseGuest", "guestOrder"},
 		{"/v1/operator/orders/", "order"},
 		{"/v1/payments/", "payment"},
 		{"/v1/shop-orders/", "shopOrder"},
@@ -302,6 +304,7 @@ func newAccessWorld(t *testing.T, s *souk) *accessWorld {
 		"product":       func() string { return w.newProduct().ID },
 		"productHandle": func() string { return w.newProduct().Handle },
 		"order":         func() string { return w.newOrder().ID },
+		"guestOrder":    w.newGuestOrder,
 		"payment":       func() string { return w.newOrder().Payment.ID },
 		"shopOrder":     func() string { return w.newOrder().ShopOrders[0].ID },
 		"address":       w.newAddress,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"souk/pkg/id"
 	"souk/pkg/waittest"
 )
 
@@ -106,6 +107,20 @@ func (w *accessWorld) newMember() string {
 	c := &client{s: w.s, token: token}
 	w.join(c, to)
 	return w.userID(c)
+}
+
+// newGuestOrder returns an order of a guest, which was shipped.
+func (w *accessWorld) newGuestOrder() string {
+	g := w.s.guest()
+	g.add(w.variant, 1).want(http.StatusOK)
+	body := checkoutBody("tok_ok")
+	body["email"] = email("matrix-guest")
+	o := g.post("/v1/checkout", body, "Idempotency-Key", id.New(id.Event)).order()
+	ship := "/v1/shop-orders/" + o.ShopOrders[0].ID + ":ship"
+	waittest.Until(w.s.t, func() bool { // the payment may still be being collected
+		return w.callers[shopOwner].post(ship, obj{"carrier": "Correios"}).status == http.StatusOK
+	}, "the order cannot be shipped")
+	return o.ID
 }
 
 func (w *accessWorld) newUser() string {

@@ -43,7 +43,8 @@ func TestErasure(t *testing.T) {
 		return c.post("/v1/checkout", b, "Idempotency-Key", id.New(id.Event)).order()
 	}
 	c := s.user(people["e-mail address"], "customer")
-	c.send(http.MethodPatch, "/v1/me", obj{"name": people["name"], "phone": "+" + people["telephone number"]}).want(http.StatusOK)
+	c.send(http.MethodPatch, "/v1/me", obj{"name": people["name"], "phone": "+" + people["telephone number"]}).
+		want(http.StatusOK)
 	var me struct{ ID string }
 	c.get("/v1/me").want(http.StatusOK).into(&me)
 	c.post("/v1/me/addresses", body()["shippingAddress"].(obj)).want(http.StatusCreated)

@@ -9,6 +9,7 @@ import (
 
 	"souk/apps/keyring"
 	keyringv1 "souk/gen/go/souk/keyring/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/event"
@@ -126,7 +127,7 @@ func TestErasureReachesWhatUsersDidAsGuests(t *testing.T) {
 	left := func(owner string) int {
 		return moduletest.Value[int](h.Service, `select count(*) from data_key where owner = $1`, owner)
 	}
-	_, err := h.keys(t, "order", true, "gst_1", "gst_2", "gst_3")
+	_, err := h.keys(t, "order", true, "gst_1", "gst_2", "gst_3", "gst_4")
 	require.NoError(t, err)
 	merge("gst_1", "usr_1")
 	merge("gst_1", "usr_1") // a retry
@@ -140,6 +141,11 @@ func TestErasureReachesWhatUsersDidAsGuests(t *testing.T) {
 	require.Equal(t, 1, left("gst_3"))
 	h.erase(t, "usr_2", false)
 	require.Zero(t, left("gst_2"))
+	e, err := event.New(t.Context(), "evt.order.guest_erased", "ord_1", 1, time.Now(),
+		&orderv1.GuestErased{OrderId: "ord_1", GuestId: "gst_4"})
+	require.NoError(t, err)
+	h.Deliver("order", e)
+	require.Zero(t, left("gst_4"), "a guest without a user")
 	merge("gst_3", "usr_1")
 	require.Zero(t, left("gst_3"), "the user was erased before")
 	keys, err := h.keys(t, "order", true, "gst_3")

@@ -8,7 +8,9 @@ import (
 
 	orderv1 "souk/gen/go/souk/order/v1"
 	"souk/pkg/clock"
+	"souk/pkg/errs"
 	"souk/pkg/id"
+	"souk/pkg/identity"
 	"souk/pkg/moduletest"
 	"souk/pkg/personal"
 	"souk/pkg/waittest"
@@ -62,6 +64,36 @@ func TestOrdersOfBeforeAreEncrypted(t *testing.T) {
 		GetOrder(other.As(c), &orderv1.GetOrderRequest{Id: o.GetId()})
 	require.NoError(t, err)
 	require.Equal(t, "Rua 7", got.GetOrder().GetShippingAddress().GetLine1())
+}
+
+func TestGuestsAreErasedOnceTheirOrderIsDone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	admin := h.AsUser("usr_1", "admin")
+	erase := func(orderID string) error {
+		_, err := h.client.EraseGuest(admin, &orderv1.EraseGuestRequest{Id: orderID})
+		return err
+	}
+	guest := identity.Actor{Kind: identity.KindGuest, ID: id.New(id.Guest)}
+	h.offer("var_a", "shp_1", "10.00", 10)
+	h.fill(guest.ID, line("var_a", 1))
+	r := checkoutRequest("tok_ok")
+	r.Email = "zoe@example.com"
+	o, err := h.checkout(guest, id.New("key"), r)
+	require.NoError(t, err)
+	h.waitForSagas()
+	require.ErrorContains(t, erase(o.GetId()), "needs its address")
+	_, err = h.client.CancelOrderAsOperator(admin, &orderv1.CancelOrderAsOperatorRequest{Id: o.GetId(), Reason: "x"})
+	require.NoError(t, err)
+	h.waitForSagas()
+	require.NoError(t, erase(o.GetId()))
+	require.Contains(t, h.Events(o.GetId()), "evt.order.guest_erased")
+
+	ofUser := h.confirmedOrder(h.newCustomer())
+	require.ErrorContains(t, erase(ofUser.GetId()), "erase the user usr_")
+	require.Equal(t, errs.NotFound, errs.CodeOf(erase("ord_none")))
+	_, err = h.client.EraseGuest(h.AsUser("usr_1", "operator"), &orderv1.EraseGuestRequest{Id: o.GetId()})
+	require.Equal(t, errs.Forbidden, errs.CodeOf(err))
 }
 
 func TestOrdersOfErasedPeopleHaveNoAddress(t *testing.T) {

@@ -114,7 +114,13 @@ func setup(t testing.TB, opts ...moduletest.Option) *harness {
 
 // inSandbox configures the sandbox.
 func inSandbox(fields map[string]any) moduletest.Option {
-	all := map[string]any{"webhook_secret": secret, "former_webhook_secret": former, "webhook_every": "24h", "lost_after": "0s", "slow_for": "0s"}
+	all := map[string]any{
+		"webhook_secret":        secret,
+		"former_webhook_secret": former,
+		"webhook_every":         "24h",
+		"lost_after":            "0s",
+		"slow_for":              "0s",
+	}
 	maps.Copy(all, fields)
 	return moduletest.Config(map[string]any{"sandbox": all})
 }

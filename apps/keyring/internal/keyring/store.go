@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/event"
 	"souk/pkg/postgres"
@@ -137,19 +138,31 @@ func (s *Store) Merge(ctx context.Context, guestID, userID string) error {
 
 // Erased destroys the keys of a person whose data was erased.
 func (s *Store) Erased(ctx context.Context, tx pgx.Tx, e event.Event) error {
-	var p userv1.UserErased
-	if err := e.Decode(&p); err != nil {
+	owner, kept, err := erasure(e)
+	if err != nil {
 		return err
-	}
-	kept := []string{}
-	if p.GetKeepOrders() {
-		kept = append(kept, "order")
 	}
 	b := &pgx.Batch{}
 	b.Queue(sqlExclude)
-	b.Queue(sqlErase, p.GetUserId(), kept, e.Time)
-	b.Queue(sqlDestroy, p.GetUserId())
+	b.Queue(sqlErase, owner, kept, e.Time)
+	b.Queue(sqlDestroy, owner)
 	return postgres.SendBatch(ctx, tx, b)
+}
+
+// erasure returns whose data an event says was erased, and the services that keep theirs.
+func erasure(e event.Event) (owner string, kept []string, err error) {
+	if e.Subject == "evt.order.guest_erased" {
+		var p orderv1.GuestErased
+		err := e.Decode(&p)
+		return p.GetGuestId(), []string{}, err
+	}
+	var p userv1.UserErased
+	err = e.Decode(&p)
+	kept = []string{}
+	if p.GetKeepOrders() {
+		kept = append(kept, "order")
+	}
+	return p.GetUserId(), kept, err
 }
 
 const (

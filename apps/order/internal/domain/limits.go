@@ -121,9 +121,12 @@ func (l CashLimits) Check(o Order, guest bool) error {
 	return nil
 }
 
+// OfGuest reports whether a guest placed the order, and no user has adopted it.
+func (o *Order) OfGuest() bool { return strings.HasPrefix(o.CustomerID, string(id.Guest)+"_") }
+
 // Mailbox identifies the mailbox of a guest's order. It is empty for a user's.
 func (o Order) Mailbox() []byte {
-	if !strings.HasPrefix(o.CustomerID, string(id.Guest)+"_") || o.Email == "" {
+	if !o.OfGuest() || o.Email == "" {
 		return []byte{}
 	}
 	return mailbox.Digest("guest", o.Email)

@@ -143,6 +143,13 @@ func (h *RPC) CancelOrderAsOperator(
 	return &orderv1.CancelOrderAsOperatorResponse{Order: orderToProto(o)}, nil
 }
 
+// EraseGuest erases what orders say about a guest.
+//
+// Errors: those of service.Service.EraseGuest.
+func (h *RPC) EraseGuest(ctx context.Context, r *orderv1.EraseGuestRequest) (*orderv1.EraseGuestResponse, error) {
+	return &orderv1.EraseGuestResponse{}, h.service.EraseGuest(ctx, r.GetId())
+}
+
 // GetShopOrder returns a shop order to a member of its shop or an operator.
 //
 // Errors: those of service.Service.GetPart.

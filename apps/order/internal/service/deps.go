@@ -221,4 +221,5 @@ const (
 	SubjectShipped   = "evt.order.shipped"
 	SubjectDelivered = "evt.order.delivered"
 	SubjectCancelled = "evt.order.cancelled"
+	SubjectErased    = "evt.order.guest_erased"
 )

@@ -132,6 +132,7 @@ func All() []Service {
 			Consumers: []Consumer{
 				{Purpose: "erase", Subjects: []string{
 					"evt.user.erased",
+					"evt.order.guest_erased",
 				}},
 			},
 		},
@@ -185,6 +186,7 @@ func All() []Service {
 				"evt.order.confirmed",
 				"evt.order.created",
 				"evt.order.delivered",
+				"evt.order.guest_erased",
 				"evt.order.shipped",
 			},
 			Consumers: []Consumer{

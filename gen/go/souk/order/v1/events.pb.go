@@ -475,6 +475,59 @@ func (x *OrderCancelled) GetShops() []*ShopPart {
 	return nil
 }
 
+// GuestErased is evt.order.guest_erased: what orders say about a guest was erased. The keyring destroys the keys.
+type GuestErased struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OrderId       string                 `protobuf:"bytes,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	GuestId       string                 `protobuf:"bytes,2,opt,name=guest_id,json=guestId,proto3" json:"guest_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestErased) Reset() {
+	*x = GuestErased{}
+	mi := &file_souk_order_v1_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestErased) ProtoMessage() {}
+
+func (x *GuestErased) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestErased.ProtoReflect.Descriptor instead.
+func (*GuestErased) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GuestErased) GetOrderId() string {
+	if x != nil {
+		return x.OrderId
+	}
+	return ""
+}
+
+func (x *GuestErased) GetGuestId() string {
+	if x != nil {
+		return x.GuestId
+	}
+	return ""
+}
+
 var File_souk_order_v1_events_proto protoreflect.FileDescriptor
 
 const file_souk_order_v1_events_proto_rawDesc = "" +
@@ -516,7 +569,10 @@ const file_souk_order_v1_events_proto_rawDesc = "" +
 	"\rwas_confirmed\x18\x05 \x01(\bR\fwasConfirmed\x12$\n" +
 	"\x0eshop_order_ids\x18\x06 \x03(\tR\fshopOrderIds\x12\x18\n" +
 	"\apartial\x18\a \x01(\bR\apartial\x12-\n" +
-	"\x05shops\x18\b \x03(\v2\x17.souk.order.v1.ShopPartR\x05shopsB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
+	"\x05shops\x18\b \x03(\v2\x17.souk.order.v1.ShopPartR\x05shops\"C\n" +
+	"\vGuestErased\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x19\n" +
+	"\bguest_id\x18\x02 \x01(\tR\aguestIdB#Z!souk/gen/go/souk/order/v1;orderv1b\x06proto3"
 
 var (
 	file_souk_order_v1_events_proto_rawDescOnce sync.Once
@@ -530,7 +586,7 @@ func file_souk_order_v1_events_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_events_proto_rawDescData
 }
 
-var file_souk_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_souk_order_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_souk_order_v1_events_proto_goTypes = []any{
 	(*OrderCreated)(nil),   // 0: souk.order.v1.OrderCreated
 	(*OrderConfirmed)(nil), // 1: souk.order.v1.OrderConfirmed
@@ -538,13 +594,14 @@ var file_souk_order_v1_events_proto_goTypes = []any{
 	(*OrderShipped)(nil),   // 3: souk.order.v1.OrderShipped
 	(*OrderDelivered)(nil), // 4: souk.order.v1.OrderDelivered
 	(*OrderCancelled)(nil), // 5: souk.order.v1.OrderCancelled
-	(*v1.Money)(nil),       // 6: souk.money.v1.Money
+	(*GuestErased)(nil),    // 6: souk.order.v1.GuestErased
+	(*v1.Money)(nil),       // 7: souk.money.v1.Money
 }
 var file_souk_order_v1_events_proto_depIdxs = []int32{
-	6, // 0: souk.order.v1.OrderCreated.total:type_name -> souk.money.v1.Money
-	6, // 1: souk.order.v1.OrderConfirmed.total:type_name -> souk.money.v1.Money
+	7, // 0: souk.order.v1.OrderCreated.total:type_name -> souk.money.v1.Money
+	7, // 1: souk.order.v1.OrderConfirmed.total:type_name -> souk.money.v1.Money
 	2, // 2: souk.order.v1.OrderConfirmed.shops:type_name -> souk.order.v1.ShopPart
-	6, // 3: souk.order.v1.ShopPart.total:type_name -> souk.money.v1.Money
+	7, // 3: souk.order.v1.ShopPart.total:type_name -> souk.money.v1.Money
 	2, // 4: souk.order.v1.OrderCancelled.shops:type_name -> souk.order.v1.ShopPart
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
@@ -564,7 +621,7 @@ func file_souk_order_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_events_proto_rawDesc), len(file_souk_order_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

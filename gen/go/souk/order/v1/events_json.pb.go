@@ -189,3 +189,20 @@ func (x *OrderCancelled) AppendJSON(b []byte) []byte {
 	b = append(b, `]}`...)
 	return b
 }
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *GuestErased) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(GuestErased)
+	}
+	b = append(b, `{"orderId":`...)
+	if b = jsonpb.AppendString(b, x.OrderId); b == nil {
+		return nil
+	}
+	b = append(b, `,"guestId":`...)
+	if b = jsonpb.AppendString(b, x.GuestId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}

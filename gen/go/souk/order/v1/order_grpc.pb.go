@@ -27,6 +27,7 @@ const (
 	OrderService_GetOrder_FullMethodName              = "/souk.order.v1.OrderService/GetOrder"
 	OrderService_CancelOrder_FullMethodName           = "/souk.order.v1.OrderService/CancelOrder"
 	OrderService_CancelOrderAsOperator_FullMethodName = "/souk.order.v1.OrderService/CancelOrderAsOperator"
+	OrderService_EraseGuest_FullMethodName            = "/souk.order.v1.OrderService/EraseGuest"
 	OrderService_GetShopOrder_FullMethodName          = "/souk.order.v1.OrderService/GetShopOrder"
 	OrderService_CancelShopOrder_FullMethodName       = "/souk.order.v1.OrderService/CancelShopOrder"
 	OrderService_ListShopOrders_FullMethodName        = "/souk.order.v1.OrderService/ListShopOrders"
@@ -65,6 +66,9 @@ type OrderServiceClient interface {
 	CancelOrder(ctx context.Context, in *CancelOrderRequest, opts ...grpc.CallOption) (*CancelOrderResponse, error)
 	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order.
 	CancelOrderAsOperator(ctx context.Context, in *CancelOrderAsOperatorRequest, opts ...grpc.CallOption) (*CancelOrderAsOperatorResponse, error)
+	// EraseGuest erases what orders say about the guest who placed this one: name, address, telephone number and e-mail address,
+	// also for backups. It cannot be taken back. The data of users is erased by their ID.
+	EraseGuest(ctx context.Context, in *EraseGuestRequest, opts ...grpc.CallOption) (*EraseGuestResponse, error)
 	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(ctx context.Context, in *GetShopOrderRequest, opts ...grpc.CallOption) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
@@ -152,6 +156,16 @@ func (c *orderServiceClient) CancelOrderAsOperator(ctx context.Context, in *Canc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelOrderAsOperatorResponse)
 	err := c.cc.Invoke(ctx, OrderService_CancelOrderAsOperator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) EraseGuest(ctx context.Context, in *EraseGuestRequest, opts ...grpc.CallOption) (*EraseGuestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseGuestResponse)
+	err := c.cc.Invoke(ctx, OrderService_EraseGuest_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -275,6 +289,9 @@ type OrderServiceServer interface {
 	CancelOrder(context.Context, *CancelOrderRequest) (*CancelOrderResponse, error)
 	// CancelOrderAsOperator cancels what was not shipped yet of anybody's order.
 	CancelOrderAsOperator(context.Context, *CancelOrderAsOperatorRequest) (*CancelOrderAsOperatorResponse, error)
+	// EraseGuest erases what orders say about the guest who placed this one: name, address, telephone number and e-mail address,
+	// also for backups. It cannot be taken back. The data of users is erased by their ID.
+	EraseGuest(context.Context, *EraseGuestRequest) (*EraseGuestResponse, error)
 	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
@@ -325,6 +342,9 @@ func (UnimplementedOrderServiceServer) CancelOrder(context.Context, *CancelOrder
 }
 func (UnimplementedOrderServiceServer) CancelOrderAsOperator(context.Context, *CancelOrderAsOperatorRequest) (*CancelOrderAsOperatorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelOrderAsOperator not implemented")
+}
+func (UnimplementedOrderServiceServer) EraseGuest(context.Context, *EraseGuestRequest) (*EraseGuestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseGuest not implemented")
 }
 func (UnimplementedOrderServiceServer) GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetShopOrder not implemented")
@@ -478,6 +498,24 @@ func _OrderService_CancelOrderAsOperator_Handler(srv interface{}, ctx context.Co
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OrderServiceServer).CancelOrderAsOperator(ctx, req.(*CancelOrderAsOperatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_EraseGuest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseGuestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).EraseGuest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_EraseGuest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).EraseGuest(ctx, req.(*EraseGuestRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -674,6 +712,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelOrderAsOperator",
 			Handler:    _OrderService_CancelOrderAsOperator_Handler,
+		},
+		{
+			MethodName: "EraseGuest",
+			Handler:    _OrderService_EraseGuest_Handler,
 		},
 		{
 			MethodName: "GetShopOrder",

@@ -902,6 +902,25 @@ func (x *CancelOrderAsOperatorRequest) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EraseGuestRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(EraseGuestRequest)
+	}
+	b = append(b, `{"id":`...)
+	if b = jsonpb.AppendString(b, x.Id); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *EraseGuestResponse) AppendJSON(b []byte) []byte {
+	b = append(b, `{}`...)
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *CancelOrderAsOperatorResponse) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(CancelOrderAsOperatorResponse)
