@@ -62,7 +62,7 @@ func TestShopGetsItsPartOfAnOrderSigned(t *testing.T) {
 	require.Equal(t, "application/json", m.header.Get("Content-Type"))
 	require.Equal(t, "evt.order.confirmed", m.Type)
 	require.True(t, e.Time.Equal(m.Time))
-	require.JSONEq(t, `{"orderId":"ord_1","number":"S-1","customerId":"","shops":[
+	require.JSONEq(t, `{"orderId":"ord_1","number":"S-1","customerId":"","paymentMethod":"","shops":[
 		{"shopOrderId":"sho_of_`+shop+`","shopId":"`+shop+`","total":{"currencyCode":"BRL","amount":"10.00"}}]}`,
 		string(m.Data), "neither the customer nor the other shop")
 

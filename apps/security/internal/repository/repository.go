@@ -39,13 +39,16 @@ func New(pool *pgxpool.Pool, wake func()) *Store {
 	return &Store{pool: pool, wake: wake, subjects: statement("count_subjects"), totals: statement("count_totals")}
 }
 
-// queue queues the statements that count observations.
+// queue queues the statements that count observations. Totals come first in every transaction, so that two cannot
+// deadlock: what is counted from events, several in a batch, has totals always.
 func (s *Store) queue(b *pgx.Batch, all []domain.Observation) {
 	for _, o := range all {
-		at := o.At.UTC()
 		if slices.Contains(domain.Totals(), o.Kind) {
-			postgres.QueueRow(b, s.totals, string(o.Kind), at.Truncate(domain.TotalSlot), o.Count)
+			postgres.QueueRow(b, s.totals, string(o.Kind), o.At.UTC().Truncate(domain.TotalSlot), o.Count)
 		}
+	}
+	for _, o := range all {
+		at := o.At.UTC()
 		if o.Subject != "" {
 			postgres.QueueRow(b, s.subjects, string(o.Kind), at.Truncate(domain.Slot), o.Subject, o.Count,
 				int64(domain.MaxSubjects))
