@@ -13,7 +13,13 @@ import (
 
 func TestRefusalsHaveKinds(t *testing.T) {
 	t.Parallel()
-	user, guest := identity.Actor{Kind: identity.KindUser, ID: "usr_1"}, identity.Actor{Kind: identity.KindGuest, ID: "gst_1"}
+	user, guest := identity.Actor{
+		Kind: identity.KindUser,
+		ID:   "usr_1",
+	}, identity.Actor{
+		Kind: identity.KindGuest,
+		ID:   "gst_1",
+	}
 	key := identity.Actor{Kind: identity.KindKey, ID: "key_1"}
 	const token, secret = "Bearer x", "bearer  souk_sk_x"
 	for name, tc := range map[string]struct {
