@@ -31,12 +31,6 @@ const (
 	observedVoucher    = "voucher_guesses"
 )
 
-// Codes with which the auth service refuses callers who must wait after failed attempts, and suspended users.
-const (
-	lockedOut        errs.Code = "locked_out"
-	accountSuspended errs.Code = "account_suspended"
-)
-
 // PaymentWebhooks and SignInCallback are routes that no contract describes, whose refusals mean something.
 const (
 	PaymentWebhooks = "/v1/webhooks/payments/{provider}"
@@ -69,7 +63,7 @@ func Observe(o Observer, trusted []netip.Prefix, countryHeader string) Middlewar
 // observed returns what the refusal of a request is; "" if it is nothing unusual, or the request was not refused.
 func (x *Exchange) observed(r *http.Request) string {
 	switch errs.Code(x.Code) {
-	case errs.Unauthenticated, lockedOut, accountSuspended:
+	case errs.Unauthenticated, errs.LockedOut, errs.AccountSuspended:
 		switch {
 		case x.Route == PaymentWebhooks:
 			return observedWebhook
