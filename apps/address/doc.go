@@ -10,6 +10,6 @@
 //   - Owns: address books of users, formats of addresses
 //   - PostgreSQL: address_book, address
 //   - Redis: –
-//   - Consumes: –
+//   - Consumes: evt.user.erased
 //   - Publishes: –
 package address

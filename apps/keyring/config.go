@@ -15,8 +15,8 @@ const keySize = 32
 type Config struct {
 	// Key (base64 of 32 random bytes) wraps the keys of personal data. Required. Without it the data is lost.
 	Key secrets.Value `yaml:"key"`
-	// FormerKey is the key before the last change, with which keys can be read that are not wrapped again yet. Empty:
-	// none.
+	// FormerKey is another key with which keys can be unwrapped: the next one before a change, and the former one after
+	// it, until all keys are wrapped again. Empty: none.
 	FormerKey secrets.Value `yaml:"former_key"`
 	// RewrapEvery is the time between two looks for keys that are to be wrapped again. Default 1 min.
 	RewrapEvery time.Duration `yaml:"rewrap_every"`

@@ -50,7 +50,7 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 	}
 	keyringv1.RegisterKeyringServiceServer(p.Server(), keyring.NewRPC(store, p.Clock()))
 	pass := chore.Chore{
-		Name: "wrap keys again", Pass: rewrap.Pass, Every: cfg.RewrapEvery, Batch: keyring.RewrapBatch,
+		Name: "wrap keys again", Pass: rewrap.Pass, Every: cfg.RewrapEvery,
 		Clock: p.Clock(), Logger: p.Logger(),
 	}
 	return module.Group(consumer, module.Func(pass.Run)), nil

@@ -104,7 +104,7 @@
 //   - notification: the inboxes.
 //   - suppression: mailboxes that get no mails.
 //   - preference: what users, and mailboxes that were typed in (by digest), do not want; quiet hours.
-//   - device: where users get push messages. template: versions of texts. secret: the key of unsubscribe links.
+//   - device: where users get push messages, encrypted. template: versions of texts. secret: the key of unsubscribe links.
 //   - recipient_mail: which mails and text messages a recipient has got in the last hour.
 //   - outbox, inbox: see pkg/outbox. river_job and others: see pkg/jobs.
 package notification

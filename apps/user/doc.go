@@ -6,15 +6,15 @@
 // # At a glance
 //
 //   - Owns: people with an account, profile, preferences, their browsers
-//   - PostgreSQL: documents users, devices; outbox
+//   - PostgreSQL: documents users, devices, erased; outbox
 //   - Redis: –
-//   - Consumes: evt.user.suspended, evt.user.reinstated
+//   - Consumes: evt.user.suspended, evt.user.reinstated, evt.user.erased
 //   - Publishes: evt.user.*
 //
 // # Contract
 //
-// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser, SearchUsers, SuspendUser, ReinstateUser and
-// RevokeSessions for operators, BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
+// souk.user.v1.UserService: GetMe and UpdateMe for the user, GetUser, SearchUsers, SuspendUser, ReinstateUser, EraseUser
+// and RevokeSessions for operators, BatchGetUsers for other services, EnsureUser and RecordSignIn for auth, GetFormerEmail for notification. The provider's issuer and
 // subject identify a user. Two identities with one e-mail address are two users, because an address proves nothing.
 //
 // # Who decides a field
@@ -32,12 +32,13 @@
 //
 // # Events
 //
-// Published: evt.user.registered, .updated, .email_changed, .new_device, .suspended, .reinstated. The aggregate is the user, its version the
-// document's revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: evt.user.suspended, .reinstated.
+// Published: evt.user.registered, .updated, .email_changed, .new_device, .suspended, .reinstated, .erased. The aggregate is the user, its version the
+// document's revision. An event holds only the ID: a consumer that needs personal data must ask for it. Consumed: evt.user.suspended, .reinstated, .erased.
 //
 // # Data
 //
-// The collection "users" of pkg/document. It is unique by (issuer, subject), and searched by the beginning of
-// the e-mail address or the name, ignoring case. The collection "devices" has digests of the browsers with which each
+// The collection "users" of pkg/document. It is unique by (issuer, subject), and searched by keyed hashes of the whole
+// e-mail address and name. Both and the telephone number are encrypted (package personal). The collection "erased" has the
+// IDs of people whose data was erased, which deletes the user. The collection "devices" has digests of the browsers with which each
 // user has signed in, at most 20. And the outbox, see pkg/outbox.
 package user

@@ -7,6 +7,7 @@ import (
 	"souk/apps/user/internal/user"
 	authv1 "souk/gen/go/souk/auth/v1"
 	keyringv1 "souk/gen/go/souk/keyring/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/chore"
 	"souk/pkg/module"
@@ -36,7 +37,10 @@ func build(ctx context.Context, p *module.Platform) (module.Runnable, error) {
 		return nil, err
 	}
 	auth := authv1.NewAuthServiceClient(conn)
-	userv1.RegisterUserServiceServer(p.Server(), user.NewRPC(store, auth, p.Clock()))
+	userv1.RegisterUserServiceServer(
+		p.Server(),
+		user.NewRPC(store, auth, orderv1.NewOrderServiceClient(conn), p.Clock()),
+	)
 	suspensions, err := p.Consumer(ctx, outbox.ConsumerOptions{
 		Purpose: "suspensions", Subjects: user.SuspensionSubjects,
 		Handler:    user.NewSuspensions(store, auth).On,

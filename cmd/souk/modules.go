@@ -30,23 +30,9 @@ import (
 func modules() []module.Module {
 	return []module.Module{
 		natsauth.Module, // first: the others connect to NATS through it
-		keyring.Module,
-		settings.Module,
-		user.Module,
-		shop.Module,
-		product.Module,
-		cart.Module,
-		payment.Module,
-		order.Module,
-		notification.Module,
-		auth.Module,
-		address.Module,
-		voucher.Module,
-		comment.Module,
-		webhook.Module,
-		audit.Module,
-		security.Module,
-		gateway.Module,
+		keyring.Module, settings.Module, user.Module, shop.Module, product.Module, cart.Module, payment.Module,
+		order.Module, notification.Module, auth.Module, address.Module, voucher.Module, comment.Module, webhook.Module,
+		audit.Module, security.Module, gateway.Module,
 	}
 }
 

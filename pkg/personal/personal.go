@@ -107,12 +107,15 @@ func (c *Cipher) Encrypt(ctx context.Context, owner, place string, data []byte) 
 	return append(out, text...), nil
 }
 
-// Warm fetches the key of a person, and creates a missing one, so that a transaction that encrypts or decrypts does not
-// wait for the keyring.
+// Warm fetches the key of a person, if there is one, so that a transaction that encrypts or decrypts does not wait for the
+// keyring. A missing key stays missing: it is Decrypt's error.
 //
-// Errors: [ErrErased], unavailable.
+// Errors: unavailable.
 func (c *Cipher) Warm(ctx context.Context, owner string) error {
-	_, err := c.key(ctx, owner, c.create)
+	if k, ok := c.cache.Get(owner); ok && c.clock.Now().Before(k.until) {
+		return nil
+	}
+	_, err := c.get.Submit(ctx, owner)
 	return err
 }
 

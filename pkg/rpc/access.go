@@ -51,8 +51,23 @@ func Permitted(ctx context.Context) bool {
 // Errors: unauthenticated, forbidden, sign_in_again.
 func Admit(access *optionsv1.Access, a identity.Actor, now time.Time) error {
 	err := admit(access, a)
-	if err != nil || !access.GetRecentSignIn() || now.Before(a.RecentUntil) {
+	if err != nil || !access.GetRecentSignIn() {
 		return err
+	}
+	return recent(a, now)
+}
+
+// RequireRecentSignIn returns nil if the caller has signed in a short time ago. It is for methods that need it of some
+// callers only; of all, it is said in the contract.
+//
+// Errors: forbidden (the caller is no user), sign_in_again.
+func RequireRecentSignIn(ctx context.Context, now time.Time) error {
+	return recent(identity.FromContext(ctx), now)
+}
+
+func recent(a identity.Actor, now time.Time) error {
+	if now.Before(a.RecentUntil) {
+		return nil
 	}
 	if !a.IsUser() {
 		return errs.New(errs.Forbidden, "only a person who has signed in may do that")

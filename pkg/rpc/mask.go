@@ -17,8 +17,8 @@ import (
 const masked = "***"
 
 // mask returns an answer without what only some people may see: the fields that the contract marks with `redact`. It
-// masks what a caller sees by a permission in the whole marketplace without having user.read_personal, such as a
-// supporter. What a caller sees as a customer or as a member of a shop stays.
+// masks the answers of methods whose permission the caller has in the whole marketplace, without user.read_personal: those
+// of supporters and auditors, also about their own orders. What others see as customers or members of a shop stays.
 func mask(ctx context.Context, reply proto.Message) proto.Message {
 	if !Permitted(ctx) || identity.FromContext(ctx).Can(permission.UserReadPrivate) {
 		return reply

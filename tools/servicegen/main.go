@@ -110,7 +110,7 @@ func (s spec) register(root string) ([]file, error) {
 	}{
 		{"cmd/souk/modules.go", [][2]string{
 			{"\t\"souk/apps/auth\"\n", "\t\"souk/apps/auth\"\n\t\"souk/apps/" + s.Name + "\"\n"},
-			{" gateway.Module,", "\n\t\t" + s.Name + ".Module, gateway.Module,"},
+			{"gateway.Module,", s.Name + ".Module, gateway.Module,"},
 		}},
 		{"docs/configuration.md", [][2]string{
 			{"## Variables that are not settings\n", settings + "## Variables that are not settings\n"},

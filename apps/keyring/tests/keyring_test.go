@@ -183,14 +183,21 @@ func TestTheWrappingKeyIsRotated(t *testing.T) {
 	}
 	before, err := h.keys(t, "order", true, owners...)
 	require.NoError(t, err)
+	next := &harness{h.Another(moduletest.Config(map[string]any{"key": first, "former_key": second}))}
+	_, err = next.keys(t, "order", false, owners[0])
+	require.NoError(t, err)
+	next.Stop()
 	backup := moduletest.Value[[]byte](h.Service, `select wrapped from data_key where owner = 'usr_7'`)
 	h.Stop()
 
+	_, err = h.Pool.Exec(t.Context(), `insert into data_key values ('usr_0bad', 'order', 'x', 'unknown', now())`)
+	require.NoError(t, err, "one that cannot be unwrapped stops no others")
 	both := &harness{h.Another(moduletest.Config(map[string]any{"key": second, "former_key": first}))}
 	waittest.Until(t, func() bool {
-		return moduletest.Value[int](h.Service, `select count(distinct wrapped_by) from data_key`) == 1 &&
-			both.Metric("keyring_former_keys") == 0
+		return moduletest.Value[int](h.Service, `select count(distinct wrapped_by) from data_key`) == 2 &&
+			both.Metric("keyring_former_keys") == 1
 	}, "the keys are not wrapped again")
+	require.Contains(t, both.Logs(), "cannot be unwrapped")
 	after, err := both.keys(t, "order", false, owners...)
 	require.NoError(t, err)
 	for i := range before {

@@ -83,12 +83,27 @@ func TestGuestsAreErasedOnceTheirOrderIsDone(t *testing.T) {
 	require.NoError(t, err)
 	h.waitForSagas()
 	require.ErrorContains(t, erase(o.GetId()), "needs its address")
+	h.offer("var_b", "shp_1", "10.00", 10)
+	h.fill(guest.ID, line("var_b", 1))
+	other, err := h.checkout(guest, id.New("key"), r)
+	require.NoError(t, err)
+	h.waitForSagas()
+	_, err = h.client.CancelOrderAsOperator(
+		admin,
+		&orderv1.CancelOrderAsOperatorRequest{Id: other.GetId(), Reason: "x"},
+	)
+	require.NoError(t, err)
+	h.waitForSagas()
+	require.ErrorContains(t, erase(other.GetId()), "needs its address", "the guest's first order does")
 	_, err = h.client.CancelOrderAsOperator(admin, &orderv1.CancelOrderAsOperatorRequest{Id: o.GetId(), Reason: "x"})
 	require.NoError(t, err)
 	h.waitForSagas()
 	require.NoError(t, erase(o.GetId()))
 	require.Contains(t, h.Events(o.GetId()), "evt.order.guest_erased")
 
+	_, err = h.auth.AdoptOrders(t.Context(), &orderv1.AdoptOrdersRequest{GuestId: guest.ID, UserId: "usr_7"})
+	require.NoError(t, err)
+	require.ErrorContains(t, erase(o.GetId()), "erase the user usr_7")
 	ofUser := h.confirmedOrder(h.newCustomer())
 	require.ErrorContains(t, erase(ofUser.GetId()), "erase the user usr_")
 	require.Equal(t, errs.NotFound, errs.CodeOf(erase("ord_none")))
@@ -115,4 +130,18 @@ func TestOrdersOfErasedPeopleHaveNoAddress(t *testing.T) {
 	h.fill(c.ID, line("var_a", 1))
 	_, err = h.checkout(c, id.New("key"), checkoutRequest("tok_ok"))
 	require.ErrorContains(t, err, "was erased")
+}
+
+func TestOrdersOfErasedPeopleCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	now := clock.NewManual(time.Now())
+	h := setupWith(t, moduletest.Clock(now))
+	c := h.newCustomer()
+	o := h.confirmedOrder(c)
+	h.DestroyKeys(c.ID)
+	now.Advance(personal.KeyTTL)
+	_, err := h.client.CancelOrderAsOperator(h.AsUser("usr_1", "admin"),
+		&orderv1.CancelOrderAsOperatorRequest{Id: o.GetId(), Reason: "x"})
+	require.NoError(t, err)
+	h.requireConsistent()
 }

@@ -85,6 +85,10 @@ func TestErasedUsersAreGone(t *testing.T) {
 	_, err = h.users.EraseUser(h.AsUser("usr_1", "support"), &userv1.EraseUserRequest{Id: u.GetId()})
 	requireCode(t, errs.Forbidden, err)
 
+	_, err = h.users.EraseUser(h.AsUser(u.GetId(), "admin"), &userv1.EraseUserRequest{Id: u.GetId()})
+	requireCode(t, errs.Forbidden, err)
+	h.orders.unshipped.Store(true)
+	requireCode(t, errs.Conflict, erase(u.GetId(), false))
 	for _, err := range moduletest.Concurrently(4, func(int) error { return erase(u.GetId(), true) }) {
 		if err != nil {
 			requireCode(t, errs.NotFound, err) // another call was faster
@@ -94,10 +98,28 @@ func TestErasedUsersAreGone(t *testing.T) {
 	requireCode(t, errs.NotFound, err)
 	require.Zero(t, moduletest.Value[int](h.Service, `select count(*) from doc_devices`))
 	require.Equal(t, []string{"evt.user.registered", "evt.user.erased"}, h.Events(u.GetId()))
+	h.orders.unshipped.Store(false)
 
 	require.NoError(t, erase(u.GetId(), true), "a retry")
+	require.Len(t, h.Events(u.GetId()), 2)
 	require.NoError(t, erase(u.GetId(), false), "the orders, too, when their time is over")
-	require.NoError(t, erase(u.GetId(), false), "a retry")
 	require.Len(t, h.Events(u.GetId()), 3)
 	require.NotEqual(t, u.GetId(), h.ensure("a", "ana@example.com", "Ana").GetUser().GetId(), "a new user")
+}
+
+// An erasure of everything dies before the user is deleted, and is repeated with orders kept.
+func TestWhatOneErasureErasesNoOtherKeeps(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	admin := h.AsUser("usr_1", "admin")
+	u := h.ensure("a", "ana@example.com", "Ana").GetUser()
+	_, err := h.Pool.Exec(t.Context(),
+		`insert into doc_erased (id, doc, revision) values ($1::text, jsonb_build_object('userId', $1::text), 1)`, u.GetId())
+	require.NoError(t, err)
+	_, err = h.users.EraseUser(admin, &userv1.EraseUserRequest{Id: u.GetId(), KeepOrders: true})
+	require.NoError(t, err)
+	var payload []byte
+	require.NoError(t, h.Pool.QueryRow(t.Context(),
+		`select payload from outbox where subject = 'evt.user.erased' and aggregate_id = $1`, u.GetId()).Scan(&payload))
+	require.NotContains(t, string(payload), "keepOrders", "the orders are not kept")
 }

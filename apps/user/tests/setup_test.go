@@ -1,6 +1,8 @@
 package user_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +11,7 @@ import (
 
 	"souk/apps/user"
 	authv1 "souk/gen/go/souk/auth/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/errs"
 	"souk/pkg/moduletest"
@@ -23,18 +26,33 @@ type harness struct {
 	users                     userv1.UserServiceClient // as the gateway
 	auth, order, notification userv1.UserServiceClient
 	authService               *authService
+	orders                    *orders
 }
 
 func setup(t *testing.T) *harness {
 	t.Helper()
-	fake := &authService{}
+	fake, placed := &authService{}, &orders{}
 	s := moduletest.Start(t, user.Module, moduletest.OverNATS(),
-		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, fake) }))
+		moduletest.Fake("auth", func(r grpc.ServiceRegistrar) { authv1.RegisterAuthServiceServer(r, fake) }),
+		moduletest.Fake("order", func(r grpc.ServiceRegistrar) { orderv1.RegisterOrderServiceServer(r, placed) }))
 	client := func(name string) userv1.UserServiceClient { return userv1.NewUserServiceClient(s.Client(name)) }
 	return &harness{
-		Service: s, t: t, authService: fake,
+		Service: s, t: t, authService: fake, orders: placed,
 		users: client("gateway"), auth: client("auth"), order: client("order"), notification: client("notification"),
 	}
+}
+
+// orders fakes the order service.
+type orders struct {
+	orderv1.UnimplementedOrderServiceServer
+	unshipped atomic.Bool
+}
+
+// HasUnshipped implements orderv1.OrderServiceServer.
+func (o *orders) HasUnshipped(
+	context.Context, *orderv1.HasUnshippedRequest,
+) (*orderv1.HasUnshippedResponse, error) {
+	return &orderv1.HasUnshippedResponse{Unshipped: o.unshipped.Load()}, nil
 }
 
 func (h *harness) ensure(subject, email, name string) *userv1.EnsureUserResponse {

@@ -1339,7 +1339,7 @@ export interface paths {
         put?: never;
         /**
          * Signs a user out in all browsers
-         * @description Signs a user out in all browsers. The user may sign in again. Needs the permission user.suspend in the marketplace.
+         * @description Signs a user out in all browsers. The user may sign in again. Needs the permission user.suspend in the marketplace. The sign-in must be a recent one.
          */
         post: operations["UserService_RevokeSessions"];
         delete?: never;
@@ -1399,7 +1399,7 @@ export interface paths {
         put?: never;
         /**
          * Keeps a user out
-         * @description Keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends himself, and only an admin suspends an admin. Suspending again changes nothing. Needs the permission user.suspend in the marketplace. The sign-in must be a recent one.
+         * @description Keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. A user cannot be suspended by himself, and only an admin suspends an admin. Suspending again changes nothing. Needs the permission user.suspend in the marketplace. The sign-in must be a recent one.
          */
         post: operations["UserService_SuspendUser"];
         delete?: never;
@@ -10201,7 +10201,17 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthenticated"];
+            /** @description Unauthorized: `unauthenticated`, `sign_in_again`. */
+            401: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    "WWW-Authenticate": components["headers"]["WWWAuthenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Forbidden: `request_refused`, `forbidden`, `account_suspended`, `approval_required`. */
             403: {
                 headers: {

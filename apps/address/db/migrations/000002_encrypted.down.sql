@@ -1,4 +1,9 @@
--- Encrypted addresses stay unreadable for the former version, which shows them empty.
+-- What is encrypted cannot be given to the former version: this migration is for a database without any.
+do $$ begin
+    if exists (select from address where sealed is not null) then
+        raise exception 'there are encrypted rows: they would be lost';
+    end if;
+end $$;
 drop index address_plain;
 alter table address
     drop column sealed,

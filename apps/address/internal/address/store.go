@@ -265,8 +265,12 @@ func (s *Store) EncryptPlain(ctx context.Context, _ time.Time) (int, error) {
 			return 0, err
 		}
 		sealed, err := s.encrypt(ctx, a)
-		if errors.Is(err, personal.ErrErased) {
-			continue // Erased deletes it
+		if errors.Is(err, personal.ErrErased) { // a backup from before the erasure was restored
+			err := s.Delete(ctx, r.OwnerID, r.ID)
+			if err != nil && !errs.Is(err, errs.NotFound) {
+				return 0, err
+			}
+			continue
 		}
 		if err != nil {
 			return 0, err

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"time"
 
@@ -28,7 +29,8 @@ const (
 var failedScript string
 
 // Failures counts failed attempts, of which each makes the next one wait for longer. Redis holds neither addresses nor
-// users: what fails is counted in one of many buckets, which a keyed hash chooses.
+// users: what fails is counted in one of many buckets, which a keyed hash chooses. A bucket belongs to the last one who has
+// failed in it, so that the failures of some make no others wait.
 type Failures struct {
 	client  rueidis.Client
 	clock   clock.Clock
@@ -46,10 +48,13 @@ func NewFailures(client rueidis.Client, c clock.Clock, key []byte, free int, lon
 	}
 }
 
-func (f *Failures) bucket(kind, who string) string {
+// bucket returns the key of a bucket, and the digest that says whose it is.
+func (f *Failures) bucket(kind, who string) (key, digest string) {
 	mac := hmac.New(sha256.New, f.key)
 	_, _ = mac.Write([]byte(kind + "\x00" + who)) // never fails
-	return failedPrefix + kind + ":" + strconv.FormatUint(uint64(binary.BigEndian.Uint32(mac.Sum(nil))%buckets), 36)
+	sum := mac.Sum(nil)
+	n := binary.BigEndian.Uint32(sum) % buckets
+	return failedPrefix + kind + ":" + strconv.FormatUint(uint64(n), 36), hex.EncodeToString(sum[4:12])
 }
 
 // Wait returns how long attempts of a kind by who have to wait.
@@ -59,12 +64,14 @@ func (f *Failures) Wait(ctx context.Context, kind, who string) (time.Duration, e
 	if f.free == 0 || who == "" {
 		return 0, nil
 	}
-	until, err := f.client.Do(ctx, f.client.B().Hget().Key(f.bucket(kind, who)).Field("until").Build()).AsInt64()
-	if rueidis.IsRedisNil(err) {
-		return 0, nil
-	}
+	key, digest := f.bucket(kind, who)
+	kept, err := f.client.Do(ctx, f.client.B().Hgetall().Key(key).Build()).AsStrMap()
 	if err != nil {
 		return 0, redisx.Err(err)
+	}
+	until, err := strconv.ParseInt(kept["until"], 10, 64)
+	if err != nil || kept["who"] != digest {
+		return 0, nil //nolint:nilerr // there is no wait, or it is another one's
 	}
 	return max(0, time.UnixMilli(until).Sub(f.clock.Now())), nil
 }
@@ -76,9 +83,10 @@ func (f *Failures) Add(ctx context.Context, kind, who string) (time.Duration, er
 	if f.free == 0 || who == "" {
 		return 0, nil
 	}
-	wait, err := f.count.Exec(ctx, f.client, []string{f.bucket(kind, who)}, []string{
+	key, digest := f.bucket(kind, who)
+	wait, err := f.count.Exec(ctx, f.client, []string{key}, []string{
 		millis(f.clock.Now()), strconv.Itoa(f.free), strconv.FormatInt(f.longest.Milliseconds(), 10),
-		strconv.FormatInt(failuresKept.Milliseconds(), 10),
+		strconv.FormatInt(failuresKept.Milliseconds(), 10), digest,
 	}).AsInt64()
 	return time.Duration(wait) * time.Millisecond, redisx.Err(err)
 }
@@ -90,5 +98,6 @@ func (f *Failures) Forget(ctx context.Context, kind, who string) error {
 	if f.free == 0 || who == "" {
 		return nil
 	}
-	return redisx.Err(f.client.Do(ctx, f.client.B().Del().Key(f.bucket(kind, who)).Build()).Error())
+	key, _ := f.bucket(kind, who)
+	return redisx.Err(f.client.Do(ctx, f.client.B().Del().Key(key).Build()).Error())
 }

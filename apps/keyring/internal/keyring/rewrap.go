@@ -26,21 +26,35 @@ func NewRewrap(store *Store, log *zap.Logger, metrics prometheus.Registerer) (*R
 	return &Rewrap{store: store, log: log, left: left}, err
 }
 
-// Pass wraps a batch of keys again.
+// Pass wraps all keys again, batch by batch.
 //
 // Errors: those of [Store.Rewrap].
-func (r *Rewrap) Pass(ctx context.Context, _ time.Time) (int, error) {
-	n, err := r.store.Rewrap(ctx)
-	if err != nil {
-		return n, err
+func (r *Rewrap) Pass(ctx context.Context, _ time.Time) (total int, err error) {
+	unreadable := 0
+	for after := (Position{}); ; {
+		next, n, bad, err := r.store.Rewrap(ctx, after)
+		if err != nil {
+			return total, err
+		}
+		total, unreadable = total+n, unreadable+bad
+		if after = next; after == (Position{}) {
+			break
+		}
+	}
+	if unreadable > 0 {
+		r.log.Error(
+			"keys of personal data cannot be unwrapped: they were altered, or the key that wraps them is neither "+
+				"keyring.key nor keyring.former_key",
+			zap.Int("keys", unreadable),
+		)
 	}
 	left, err := r.store.Left(ctx)
 	if err != nil {
-		return n, err
+		return total, err
 	}
 	r.left.Set(float64(left))
-	if n > 0 && left == 0 {
-		r.log.Info("all keys of personal data are wrapped by keyring.key: keyring.former_key may be removed")
+	if total > 0 && left == 0 {
+		r.log.Info("all keys of personal data are wrapped by keyring.key")
 	}
-	return n, nil
+	return total, nil
 }

@@ -167,7 +167,9 @@ func erasure(e event.Event) (owner string, kept []string, err error) {
 
 const (
 	sqlFormer = `
-select owner, service, wrapped, wrapped_by from data_key where wrapped_by <> $1 limit $2 for update skip locked`
+select owner, service, wrapped, wrapped_by from data_key
+where wrapped_by <> $1 and (owner, service) > ($3, $4)
+order by owner, service limit $2 for update skip locked`
 	sqlRewrap = `
 update data_key k set wrapped = n.wrapped, wrapped_by = $1
 from unnest($2::text[], $3::text[], $4::bytea[]) n (owner, service, wrapped)
@@ -175,13 +177,18 @@ where k.owner = n.owner and k.service = n.service`
 	sqlLeft = `select count(*) from data_key where wrapped_by <> $1`
 )
 
-// Rewrap wraps a batch of keys again, that are not wrapped by the wrapping key of now, and returns how many.
+// Position is the key up to which a run of [Store.Rewrap] has come.
+type Position struct{ Owner, Service string }
+
+// Rewrap wraps the next batch of keys again that are not wrapped by the wrapping key of now. It returns where the batch
+// ended, the zero position after the last one, and how many keys it left because they cannot be unwrapped.
 //
-// Errors: internal (a key cannot be unwrapped), those of [postgres.Err].
-func (s *Store) Rewrap(ctx context.Context) (n int, err error) {
+// Errors: those of [postgres.Err].
+func (s *Store) Rewrap(ctx context.Context, after Position) (next Position, n, unreadable int, err error) {
 	wrapping := s.wrapping()
 	err = postgres.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, sqlFormer, wrapping.Now.fingerprint, RewrapBatch)
+		next, n, unreadable = Position{}, 0, 0
+		rows, err := tx.Query(ctx, sqlFormer, wrapping.Now.fingerprint, RewrapBatch, after.Owner, after.Service)
 		if err != nil {
 			return err
 		}
@@ -194,25 +201,30 @@ func (s *Store) Rewrap(ctx context.Context) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		if n = len(former); n == 0 {
-			return nil
-		}
 		var columns postgres.Rows
 		for _, r := range former {
 			key, err := wrapping.unwrap(r.Wrapped, r.WrappedBy, r.Owner, r.Service)
 			if err != nil {
-				return err
+				unreadable++
+				continue
 			}
 			wrapped, _, err := wrapping.wrap(key, r.Owner, r.Service)
 			if err != nil {
 				return err
 			}
 			columns.Add(r.Owner, r.Service, wrapped)
+			n++
+		}
+		if len(former) == RewrapBatch {
+			next = Position{former[RewrapBatch-1].Owner, former[RewrapBatch-1].Service}
+		}
+		if columns.Empty() {
+			return nil
 		}
 		_, err = tx.Exec(ctx, sqlRewrap, append([]any{wrapping.Now.fingerprint}, columns.Args()...)...)
 		return err
 	})
-	return n, postgres.Err(err)
+	return next, n, unreadable, postgres.Err(err)
 }
 
 // Left returns how many keys are not wrapped by the wrapping key of now.

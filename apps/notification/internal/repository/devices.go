@@ -159,8 +159,11 @@ func (s *Store) EncryptPlain(ctx context.Context, _ time.Time) (int, error) {
 	}
 	for _, d := range found {
 		digest, sealed, err := s.encryptDevice(ctx, d)
-		if errors.Is(err, personal.ErrErased) {
-			continue // Erased deletes it
+		if errors.Is(err, personal.ErrErased) { // a backup from before the erasure was restored
+			if err := s.DeleteDevice(ctx, d.UserID, d.ID); err != nil && !errs.Is(err, errs.NotFound) {
+				return 0, err
+			}
+			continue
 		}
 		if err != nil {
 			return 0, err

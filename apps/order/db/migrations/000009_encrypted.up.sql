@@ -4,5 +4,7 @@ alter table orders
     add column private bytea,
     alter column email set default '',
     alter column shipping_address set default '{}';
+-- Orders of guests that users have adopted.
+create index orders_adopted on orders (cart_owner_id) where customer_id <> cart_owner_id;
 -- Orders that are to be encrypted.
 create index orders_plain on orders (id) where shipping_address <> '{}';

@@ -150,6 +150,16 @@ func (h *RPC) EraseGuest(ctx context.Context, r *orderv1.EraseGuestRequest) (*or
 	return &orderv1.EraseGuestResponse{}, h.service.EraseGuest(ctx, r.GetId())
 }
 
+// HasUnshipped reports whether something of a customer's orders is to be shipped.
+//
+// Errors: those of service.Service.HasUnshipped.
+func (h *RPC) HasUnshipped(
+	ctx context.Context, r *orderv1.HasUnshippedRequest,
+) (*orderv1.HasUnshippedResponse, error) {
+	yes, err := h.service.HasUnshipped(ctx, r.GetCustomerId())
+	return &orderv1.HasUnshippedResponse{Unshipped: yes}, err
+}
+
 // GetShopOrder returns a shop order to a member of its shop or an operator.
 //
 // Errors: those of service.Service.GetPart.

@@ -47,6 +47,13 @@ func (s *Store) decrypt(ctx context.Context, orders ...*domain.Order) error {
 	return nil
 }
 
+// Unshipped reports whether something of a customer's orders is to be shipped, and whether users have adopted orders of
+// the customer, a guest.
+func (s *Store) Unshipped(ctx context.Context, customerID string) (unshipped, adopted bool, err error) {
+	r, err := s.q.Unshipped(ctx, customerID)
+	return r.Unshipped, r.Adopted, postgres.Err(err)
+}
+
 // EncryptBatch is the most orders that EncryptPlain encrypts at once.
 const EncryptBatch = 100
 

@@ -214,3 +214,10 @@ select id, customer_id, email, shipping_address from orders where shipping_addre
 
 -- name: EncryptOrder :exec
 update orders set private = @private, email = '', shipping_address = '{}' where id = @id and private is null;
+
+-- name: Unshipped :one
+-- Whether a customer has confirmed orders of which something is to be shipped, and whether users have adopted orders of the customer.
+select exists (
+    select from orders o join shop_order s on s.order_id = o.id
+    where o.customer_id = @customer_id and s.status in ('pending', 'confirmed')) as unshipped,
+    exists (select from orders o where o.cart_owner_id = @customer_id and o.customer_id <> o.cart_owner_id) as adopted;

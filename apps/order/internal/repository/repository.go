@@ -310,7 +310,8 @@ func (s *Store) PaymentEvents(decode func(event.Event) (domain.PaymentUpdate, bo
 	}
 }
 
-// Change locks and reads an order, calls change, and writes the differences and the events in one transaction.
+// Change locks and reads an order, calls change, and writes the differences and the events in one transaction. The order
+// has neither e-mail address nor address: the transaction does not wait for their key.
 //
 // Errors: not_found.
 func (s *Store) Change(
@@ -342,9 +343,6 @@ func (s *Store) changed(
 		return o, nil, postgres.Err(err)
 	}
 	if o, err = only(rows); err != nil {
-		return o, nil, err
-	}
-	if err := s.decrypt(ctx, &o); err != nil {
 		return o, nil, err
 	}
 	version, before := o.Version, slices.Clone(o.Parts)

@@ -153,12 +153,17 @@ func (s *Starts) create(ctx context.Context, all []creation) error {
 func (s *Starts) ChangeAndStart(
 	ctx context.Context, orderID string, change func(*domain.Order) ([]event.Event, domain.Start, error),
 ) (domain.Order, error) {
+	before, err := s.ByID(ctx, orderID) // for its addresses: the transaction does not wait for their key
+	if err != nil {
+		return domain.Order{}, err
+	}
 	var o domain.Order
-	err := s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
+	err = s.inTx(ctx, func(q *sqlc.Queries, tx pgx.Tx) error {
 		var start domain.Start
 		var events []event.Event
 		var err error
 		o, events, err = s.changed(ctx, q, orderID, func(o *domain.Order) (events []event.Event, err error) {
+			o.Email, o.Address = before.Email, before.Address
 			events, start, err = change(o)
 			return events, err
 		})

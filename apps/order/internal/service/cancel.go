@@ -47,8 +47,8 @@ func (s *Service) CancelAsOperator(ctx context.Context, orderID, reason string) 
 
 // CancelPart is Cancel of one shop order, for callers with the permission in its shop.
 //
-// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, conflict,
-// timeout; see Cancel.
+// Errors: invalid_argument, not_found (also if the caller is a stranger to the shop), forbidden, sign_in_again (an
+// operator's), conflict, timeout; see Cancel.
 func (s *Service) CancelPart(ctx context.Context, partID, reason string) (domain.ShopOrder, error) {
 	if err := checkText("reason", reason); err != nil {
 		return domain.ShopOrder{}, err
@@ -59,6 +59,9 @@ func (s *Service) CancelPart(ctx context.Context, partID, reason string) (domain
 	}
 	r := domain.CancelRequest{PartIDs: []string{partID}, By: domain.CancelledByShop, Reason: reason}
 	if rpc.Permitted(ctx) {
+		if err := rpc.RequireRecentSignIn(ctx, s.Clock.Now()); err != nil { // as CancelOrderAsOperator
+			return domain.ShopOrder{}, err
+		}
 		r.By = domain.CancelledByOperator
 	}
 	o, err := s.cancel(ctx, orderID, r)

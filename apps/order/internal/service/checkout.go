@@ -163,10 +163,17 @@ func (s *Service) bookAddress(ctx context.Context, r domain.Request) (domain.Add
 		return domain.Address{}, err
 	}
 	a := res.GetAddress()
-	return domain.Address{
+	out, err := domain.Address{
 		Name: a.GetName(), Line1: a.GetLine1(), Line2: a.GetLine2(), City: a.GetCity(), Region: a.GetRegion(),
 		PostalCode: a.GetPostalCode(), CountryCode: a.GetCountryCode(), Phone: a.GetPhone(),
-	}, nil
+	}.Normalize()
+	if err != nil {
+		return domain.Address{}, errs.InvalidField(
+			"addressId",
+			"the address is not complete: correct it in your address book",
+		)
+	}
+	return out, nil
 }
 
 func checkRequest(r domain.Request, caller identity.Actor) error {

@@ -123,6 +123,9 @@ type Store interface {
 	//
 	// Errors: already_exists (the key is taken).
 	KeepRefusal(ctx context.Context, r domain.Request, why domain.Refusal, at time.Time) error
+	// Unshipped reports whether something of a customer's orders is to be shipped, and whether users have adopted
+	// orders of the customer, a guest.
+	Unshipped(ctx context.Context, customerID string) (unshipped, adopted bool, err error)
 	// HasOrder reports whether a customer has a confirmed order that was not cancelled.
 	HasOrder(ctx context.Context, customerID string) (bool, error)
 	// OrdersOf returns the IDs of at most limit orders of a customer.

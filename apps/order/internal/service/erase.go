@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"slices"
 
 	"souk/apps/order/internal/domain"
 	orderv1 "souk/gen/go/souk/order/v1"
@@ -11,27 +10,41 @@ import (
 )
 
 // EraseGuest has the keyring destroy the keys of the guest who placed an order, so that neither this order nor the
-// guest's others show an address any more.
+// guest's others show an address any more. The guest must not be ordering at the moment.
 //
-// Errors: not_found, conflict (the order is a user's, or some of it was not shipped).
+// Errors: not_found, conflict (an order is a user's, or something was not shipped).
 func (s *Service) EraseGuest(ctx context.Context, orderID string) error {
-	_, err := s.Store.ChangeAndStart(ctx, orderID, func(o *domain.Order) ([]event.Event, domain.Start, error) {
-		if !o.OfGuest() {
-			return nil, domain.Start{}, errs.New(
-				errs.Conflict,
-				"the order is a user's: erase the user %s",
-				o.CustomerID,
-			)
-		}
-		if slices.ContainsFunc(o.Parts, func(p domain.ShopOrder) bool {
-			return p.Status == domain.Pending || p.Status == domain.Confirmed
-		}) {
-			return nil, domain.Start{}, errs.New(errs.Conflict,
-				"some of the order was not shipped, and needs its address: cancel it or wait")
-		}
+	o, err := s.Store.ByID(ctx, orderID)
+	if err != nil {
+		return noOrder(err)
+	}
+	if !o.OfGuest() {
+		return errs.New(errs.Conflict, "the order is a user's: erase the user %s", o.CustomerID)
+	}
+	unshipped, adopted, err := s.Store.Unshipped(ctx, o.CustomerID)
+	switch {
+	case err != nil:
+		return err
+	case adopted:
+		return errs.New(errs.Conflict, "a user has other orders of this guest: erase the user")
+	case unshipped:
+		return errs.New(
+			errs.Conflict,
+			"an order of the guest was not shipped, and needs its address: cancel it or wait",
+		)
+	}
+	_, err = s.Store.ChangeAndStart(ctx, orderID, func(o *domain.Order) ([]event.Event, domain.Start, error) {
 		e, err := event.New(ctx, SubjectErased, o.ID, o.Version, s.Clock.Now(),
 			&orderv1.GuestErased{OrderId: o.ID, GuestId: o.CustomerID})
 		return []event.Event{e}, domain.Start{}, err
 	})
 	return noOrder(err)
+}
+
+// HasUnshipped reports whether something of a customer's orders is to be shipped.
+//
+// Errors: unavailable.
+func (s *Service) HasUnshipped(ctx context.Context, customerID string) (bool, error) {
+	unshipped, _, err := s.Store.Unshipped(ctx, customerID)
+	return unshipped, err
 }

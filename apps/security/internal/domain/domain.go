@@ -65,7 +65,7 @@ type Observation struct {
 	At      time.Time
 }
 
-// Slot is the time to which observations of a subject are added up, and Hourly that of the marketplace.
+// Slot is the time to which observations of a subject are added up.
 const (
 	Slot = time.Minute
 	// TotalSlot is the slot of the marketplace's totals.

@@ -3,10 +3,13 @@ package user
 import (
 	"context"
 	"slices"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	authv1 "souk/gen/go/souk/auth/v1"
+	orderv1 "souk/gen/go/souk/order/v1"
 	userv1 "souk/gen/go/souk/user/v1"
 	"souk/pkg/clock"
 	"souk/pkg/errs"
@@ -17,14 +20,22 @@ import (
 // RPC serves souk.user.v1.UserService. The contract says who may call which method.
 type RPC struct {
 	userv1.UnimplementedUserServiceServer
-	store *Store
-	auth  Auth
-	clock clock.Clock
+	store  *Store
+	auth   Auth
+	orders Orders
+	clock  clock.Clock
+}
+
+// Orders is the part of the order service that the user service calls.
+type Orders interface {
+	HasUnshipped(
+		ctx context.Context, in *orderv1.HasUnshippedRequest, opts ...grpc.CallOption,
+	) (*orderv1.HasUnshippedResponse, error)
 }
 
 // NewRPC returns the server of a store.
-func NewRPC(store *Store, auth Auth, c clock.Clock) *RPC {
-	return &RPC{store: store, auth: auth, clock: c}
+func NewRPC(store *Store, auth Auth, orders Orders, c clock.Clock) *RPC {
+	return &RPC{store: store, auth: auth, orders: orders, clock: c}
 }
 
 // GetMe returns the caller's user.
@@ -35,7 +46,7 @@ func (r *RPC) GetMe(ctx context.Context, _ *userv1.GetMeRequest) (*userv1.GetMeR
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.GetMeResponse{User: u.toProto()}, nil
+	return &userv1.GetMeResponse{User: u.own()}, nil
 }
 
 // UpdateMe changes the caller's user.
@@ -50,7 +61,7 @@ func (r *RPC) UpdateMe(ctx context.Context, in *userv1.UpdateMeRequest) (*userv1
 	if err != nil {
 		return nil, err
 	}
-	return &userv1.UpdateMeResponse{User: u.toProto()}, nil
+	return &userv1.UpdateMeResponse{User: u.own()}, nil
 }
 
 // GetUser returns a user.
@@ -66,8 +77,21 @@ func (r *RPC) GetUser(ctx context.Context, in *userv1.GetUserRequest) (*userv1.G
 
 // EraseUser erases a person's data.
 //
-// Errors: not_found, conflict, unavailable.
+// Errors: forbidden (oneself), not_found, conflict (an order was not shipped), unavailable.
 func (r *RPC) EraseUser(ctx context.Context, in *userv1.EraseUserRequest) (*userv1.EraseUserResponse, error) {
+	if identity.FromContext(ctx).ID == in.GetId() {
+		return nil, errs.New(errs.Forbidden, "another person must erase you")
+	}
+	if !in.GetKeepOrders() {
+		res, err := r.orders.HasUnshipped(ctx, &orderv1.HasUnshippedRequest{CustomerId: in.GetId()})
+		if err != nil {
+			return nil, err
+		}
+		if res.GetUnshipped() {
+			return nil, errs.New(errs.Conflict,
+				"an order was not shipped, and needs its address: cancel it, wait, or keep the orders")
+		}
+	}
 	return &userv1.EraseUserResponse{}, r.store.Erase(ctx, in.GetId(), in.GetKeepOrders(), r.clock.Now())
 }
 
@@ -108,12 +132,16 @@ func (r *RPC) ReinstateUser(
 
 // RevokeSessions ends the sessions of a user.
 //
-// Errors: not_found, unavailable, timeout.
+// Errors: forbidden, not_found, unavailable, timeout.
 func (r *RPC) RevokeSessions(
 	ctx context.Context, in *userv1.RevokeSessionsRequest,
 ) (*userv1.RevokeSessionsResponse, error) {
-	if _, err := r.store.Get(ctx, in.GetId()); err != nil {
+	u, err := r.store.Get(ctx, in.GetId())
+	if err != nil {
 		return nil, err
+	}
+	if u.isAdmin(r.clock.Now()) && !slices.Contains(identity.FromContext(ctx).Roles, permission.RoleAdmin) {
+		return nil, errs.New(errs.Forbidden, "only an admin can sign an admin out")
 	}
 	res, err := r.auth.EndSessions(ctx, &authv1.EndSessionsRequest{UserId: in.GetId()})
 	if err != nil {
@@ -190,6 +218,12 @@ func toProtos(users []User) []*userv1.User {
 		out[i] = u.toProto()
 	}
 	return out
+}
+
+// own returns what the user sees: not why an operator has suspended the account.
+func (u User) own() *userv1.User {
+	u.SuspendedAt, u.SuspendedFor = time.Time{}, ""
+	return u.toProto()
 }
 
 func (u User) toProto() *userv1.User {

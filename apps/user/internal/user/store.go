@@ -221,32 +221,44 @@ func (s *Store) update(ctx context.Context, userID string, now time.Time, f func
 //
 // Errors: not_found, conflict, unavailable.
 func (s *Store) Erase(ctx context.Context, userID string, keepOrders bool, now time.Time) error {
-	e, err := event.New(ctx, subjectErased, userID, 0, now,
-		&userv1.UserErased{UserId: userID, KeepOrders: keepOrders})
-	if err != nil {
-		return err
-	}
 	defer s.wake()
-	_, err = s.users.Get(ctx, userID)
+	happened := func(keep bool) (event.Event, error) {
+		return event.New(ctx, subjectErased, userID, 0, now,
+			&userv1.UserErased{UserId: userID, KeepOrders: keep})
+	}
+	_, err := s.users.Get(ctx, userID)
 	if errs.Is(err, errs.NotFound) {
 		_, err := s.erased.Update(ctx, userID, func(v *erased) ([]event.Event, error) {
-			if !v.KeepOrders || keepOrders {
+			if keepOrders {
 				return nil, nil
 			}
 			v.KeepOrders = false
-			return []event.Event{e}, nil
+			e, err := happened(false) // also if it was said before: it may be repeated
+			return []event.Event{e}, err
 		})
 		return noSuchUser(err)
 	}
 	if err != nil {
 		return err
 	}
-	// If the process dies below, the call can be repeated as long as there is a user.
-	_, err = s.erased.Insert(ctx, erased{UserID: userID, KeepOrders: keepOrders})
-	if err != nil && !errs.Is(err, errs.AlreadyExists) {
+	// If the process dies below, the call can be repeated as long as there is a user. What one call erases, no other keeps.
+	mark := erased{UserID: userID, KeepOrders: keepOrders}
+	_, err = s.erased.Insert(ctx, mark)
+	if errs.Is(err, errs.AlreadyExists) {
+		_, err = s.erased.Update(ctx, userID, func(v *erased) ([]event.Event, error) {
+			v.KeepOrders = v.KeepOrders && keepOrders
+			mark = *v
+			return nil, nil
+		})
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.devices.Delete(ctx, userID); err != nil && !errs.Is(err, errs.NotFound) {
+		return err
+	}
+	e, err := happened(mark.KeepOrders)
+	if err != nil {
 		return err
 	}
 	return noSuchUser(s.users.Delete(ctx, userID, e))

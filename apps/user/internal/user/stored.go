@@ -3,12 +3,14 @@ package user
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 
 	"souk/pkg/document"
 	"souk/pkg/errs"
 	"souk/pkg/event"
+	"souk/pkg/personal"
 )
 
 // stored is a user as documents hold it: the fields of private are encrypted, and unset in User.
@@ -111,6 +113,9 @@ func (s *Store) EncryptPlain(ctx context.Context, _ time.Time) (n int, err error
 				}
 				return nil, err
 			})
+			if errors.Is(err, personal.ErrErased) { // a backup from before the erasure was restored
+				err = s.users.Delete(ctx, d.Value.ID)
+			}
 			if err != nil && !errs.Is(err, errs.NotFound) { // it was erased meanwhile
 				return n, err
 			}

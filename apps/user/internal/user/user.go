@@ -118,15 +118,20 @@ const (
 // Errors: forbidden.
 func (u *User) suspend(by identity.Actor, reason string, now time.Time) error {
 	if by.ID == u.ID {
-		return errs.New(errs.Forbidden, "nobody can suspend himself")
+		return errs.New(errs.Forbidden, "another person must suspend you")
 	}
-	if !u.AdminAt.IsZero() && now.Sub(u.AdminAt) < adminFor && !slices.Contains(by.Roles, permission.RoleAdmin) {
+	if u.isAdmin(now) && !slices.Contains(by.Roles, permission.RoleAdmin) {
 		return errs.New(errs.Forbidden, "only an admin can suspend an admin")
 	}
 	if u.SuspendedAt.IsZero() {
 		u.SuspendedAt, u.SuspendedFor = now, strings.TrimSpace(reason)
 	}
 	return nil
+}
+
+// isAdmin reports whether the provider has said lately that the user is an admin.
+func (u *User) isAdmin(now time.Time) bool {
+	return !u.AdminAt.IsZero() && now.Sub(u.AdminAt) < adminFor
 }
 
 // keepFormer is longer than a notice about a changed address may wait.

@@ -1192,3 +1192,23 @@ func (q *Queries) TrimRefused(ctx context.Context, arg TrimRefusedParams) error 
 	_, err := q.db.Exec(ctx, trimRefused, arg.CustomerID, arg.Keep)
 	return err
 }
+
+const unshipped = `-- name: Unshipped :one
+select exists (
+    select from orders o join shop_order s on s.order_id = o.id
+    where o.customer_id = $1 and s.status in ('pending', 'confirmed')) as unshipped,
+    exists (select from orders o where o.cart_owner_id = $1 and o.customer_id <> o.cart_owner_id) as adopted
+`
+
+type UnshippedRow struct {
+	Unshipped bool
+	Adopted   bool
+}
+
+// Whether a customer has confirmed orders of which something is to be shipped, and whether users have adopted orders of the customer.
+func (q *Queries) Unshipped(ctx context.Context, customerID string) (UnshippedRow, error) {
+	row := q.db.QueryRow(ctx, unshipped, customerID)
+	var i UnshippedRow
+	err := row.Scan(&i.Unshipped, &i.Adopted)
+	return i, err
+}

@@ -2028,6 +2028,94 @@ func (*EraseGuestResponse) Descriptor() ([]byte, []int) {
 	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{25}
 }
 
+type HasUnshippedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HasUnshippedRequest) Reset() {
+	*x = HasUnshippedRequest{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HasUnshippedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HasUnshippedRequest) ProtoMessage() {}
+
+func (x *HasUnshippedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HasUnshippedRequest.ProtoReflect.Descriptor instead.
+func (*HasUnshippedRequest) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *HasUnshippedRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+type HasUnshippedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Unshipped     bool                   `protobuf:"varint,1,opt,name=unshipped,proto3" json:"unshipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HasUnshippedResponse) Reset() {
+	*x = HasUnshippedResponse{}
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HasUnshippedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HasUnshippedResponse) ProtoMessage() {}
+
+func (x *HasUnshippedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HasUnshippedResponse.ProtoReflect.Descriptor instead.
+func (*HasUnshippedResponse) Descriptor() ([]byte, []int) {
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *HasUnshippedResponse) GetUnshipped() bool {
+	if x != nil {
+		return x.Unshipped
+	}
+	return false
+}
+
 type CancelOrderAsOperatorResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Order         *Order                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
@@ -2037,7 +2125,7 @@ type CancelOrderAsOperatorResponse struct {
 
 func (x *CancelOrderAsOperatorResponse) Reset() {
 	*x = CancelOrderAsOperatorResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2137,7 @@ func (x *CancelOrderAsOperatorResponse) String() string {
 func (*CancelOrderAsOperatorResponse) ProtoMessage() {}
 
 func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[26]
+	mi := &file_souk_order_v1_order_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2150,7 @@ func (x *CancelOrderAsOperatorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrderAsOperatorResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrderAsOperatorResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{26}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CancelOrderAsOperatorResponse) GetOrder() *Order {
@@ -2081,7 +2169,7 @@ type GetShopOrderRequest struct {
 
 func (x *GetShopOrderRequest) Reset() {
 	*x = GetShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2181,7 @@ func (x *GetShopOrderRequest) String() string {
 func (*GetShopOrderRequest) ProtoMessage() {}
 
 func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[27]
+	mi := &file_souk_order_v1_order_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2194,7 @@ func (x *GetShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*GetShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{27}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetShopOrderRequest) GetId() string {
@@ -2125,7 +2213,7 @@ type GetShopOrderResponse struct {
 
 func (x *GetShopOrderResponse) Reset() {
 	*x = GetShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2225,7 @@ func (x *GetShopOrderResponse) String() string {
 func (*GetShopOrderResponse) ProtoMessage() {}
 
 func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[28]
+	mi := &file_souk_order_v1_order_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2238,7 @@ func (x *GetShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*GetShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{28}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2171,7 +2259,7 @@ type CancelShopOrderRequest struct {
 
 func (x *CancelShopOrderRequest) Reset() {
 	*x = CancelShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2271,7 @@ func (x *CancelShopOrderRequest) String() string {
 func (*CancelShopOrderRequest) ProtoMessage() {}
 
 func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[29]
+	mi := &file_souk_order_v1_order_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2284,7 @@ func (x *CancelShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{29}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CancelShopOrderRequest) GetId() string {
@@ -2222,7 +2310,7 @@ type CancelShopOrderResponse struct {
 
 func (x *CancelShopOrderResponse) Reset() {
 	*x = CancelShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2322,7 @@ func (x *CancelShopOrderResponse) String() string {
 func (*CancelShopOrderResponse) ProtoMessage() {}
 
 func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[30]
+	mi := &file_souk_order_v1_order_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2335,7 @@ func (x *CancelShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*CancelShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{30}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2269,7 +2357,7 @@ type ListShopOrdersRequest struct {
 
 func (x *ListShopOrdersRequest) Reset() {
 	*x = ListShopOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2369,7 @@ func (x *ListShopOrdersRequest) String() string {
 func (*ListShopOrdersRequest) ProtoMessage() {}
 
 func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[31]
+	mi := &file_souk_order_v1_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2382,7 @@ func (x *ListShopOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{31}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListShopOrdersRequest) GetShopId() string {
@@ -2335,7 +2423,7 @@ type ListShopOrdersResponse struct {
 
 func (x *ListShopOrdersResponse) Reset() {
 	*x = ListShopOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2435,7 @@ func (x *ListShopOrdersResponse) String() string {
 func (*ListShopOrdersResponse) ProtoMessage() {}
 
 func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[32]
+	mi := &file_souk_order_v1_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2448,7 @@ func (x *ListShopOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListShopOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListShopOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{32}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListShopOrdersResponse) GetShopOrders() []*ShopOrder {
@@ -2390,7 +2478,7 @@ type GetShopSalesRequest struct {
 
 func (x *GetShopSalesRequest) Reset() {
 	*x = GetShopSalesRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2490,7 @@ func (x *GetShopSalesRequest) String() string {
 func (*GetShopSalesRequest) ProtoMessage() {}
 
 func (x *GetShopSalesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[33]
+	mi := &file_souk_order_v1_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2503,7 @@ func (x *GetShopSalesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopSalesRequest.ProtoReflect.Descriptor instead.
 func (*GetShopSalesRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{33}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetShopSalesRequest) GetShopId() string {
@@ -2449,7 +2537,7 @@ type GetShopSalesResponse struct {
 
 func (x *GetShopSalesResponse) Reset() {
 	*x = GetShopSalesResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2549,7 @@ func (x *GetShopSalesResponse) String() string {
 func (*GetShopSalesResponse) ProtoMessage() {}
 
 func (x *GetShopSalesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[34]
+	mi := &file_souk_order_v1_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2562,7 @@ func (x *GetShopSalesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetShopSalesResponse.ProtoReflect.Descriptor instead.
 func (*GetShopSalesResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{34}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetShopSalesResponse) GetDays() []*SalesDay {
@@ -2513,7 +2601,7 @@ type SalesDay struct {
 
 func (x *SalesDay) Reset() {
 	*x = SalesDay{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2613,7 @@ func (x *SalesDay) String() string {
 func (*SalesDay) ProtoMessage() {}
 
 func (x *SalesDay) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[35]
+	mi := &file_souk_order_v1_order_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2626,7 @@ func (x *SalesDay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SalesDay.ProtoReflect.Descriptor instead.
 func (*SalesDay) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{35}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SalesDay) GetDay() string {
@@ -2624,7 +2712,7 @@ type ShipShopOrderRequest struct {
 
 func (x *ShipShopOrderRequest) Reset() {
 	*x = ShipShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2724,7 @@ func (x *ShipShopOrderRequest) String() string {
 func (*ShipShopOrderRequest) ProtoMessage() {}
 
 func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[36]
+	mi := &file_souk_order_v1_order_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2737,7 @@ func (x *ShipShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{36}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShipShopOrderRequest) GetId() string {
@@ -2682,7 +2770,7 @@ type ShipShopOrderResponse struct {
 
 func (x *ShipShopOrderResponse) Reset() {
 	*x = ShipShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2782,7 @@ func (x *ShipShopOrderResponse) String() string {
 func (*ShipShopOrderResponse) ProtoMessage() {}
 
 func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[37]
+	mi := &file_souk_order_v1_order_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2795,7 @@ func (x *ShipShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShipShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*ShipShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{37}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ShipShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2726,7 +2814,7 @@ type DeliverShopOrderRequest struct {
 
 func (x *DeliverShopOrderRequest) Reset() {
 	*x = DeliverShopOrderRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2738,7 +2826,7 @@ func (x *DeliverShopOrderRequest) String() string {
 func (*DeliverShopOrderRequest) ProtoMessage() {}
 
 func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[38]
+	mi := &file_souk_order_v1_order_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2751,7 +2839,7 @@ func (x *DeliverShopOrderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderRequest.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{38}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DeliverShopOrderRequest) GetId() string {
@@ -2770,7 +2858,7 @@ type DeliverShopOrderResponse struct {
 
 func (x *DeliverShopOrderResponse) Reset() {
 	*x = DeliverShopOrderResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[39]
+	mi := &file_souk_order_v1_order_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2870,7 @@ func (x *DeliverShopOrderResponse) String() string {
 func (*DeliverShopOrderResponse) ProtoMessage() {}
 
 func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[39]
+	mi := &file_souk_order_v1_order_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2883,7 @@ func (x *DeliverShopOrderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliverShopOrderResponse.ProtoReflect.Descriptor instead.
 func (*DeliverShopOrderResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{39}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeliverShopOrderResponse) GetShopOrder() *ShopOrder {
@@ -2814,7 +2902,7 @@ type GetOrderForNoticeRequest struct {
 
 func (x *GetOrderForNoticeRequest) Reset() {
 	*x = GetOrderForNoticeRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[40]
+	mi := &file_souk_order_v1_order_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2914,7 @@ func (x *GetOrderForNoticeRequest) String() string {
 func (*GetOrderForNoticeRequest) ProtoMessage() {}
 
 func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[40]
+	mi := &file_souk_order_v1_order_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2927,7 @@ func (x *GetOrderForNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeRequest.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{40}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetOrderForNoticeRequest) GetId() string {
@@ -2862,7 +2950,7 @@ type GetOrderForNoticeResponse struct {
 
 func (x *GetOrderForNoticeResponse) Reset() {
 	*x = GetOrderForNoticeResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[41]
+	mi := &file_souk_order_v1_order_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +2962,7 @@ func (x *GetOrderForNoticeResponse) String() string {
 func (*GetOrderForNoticeResponse) ProtoMessage() {}
 
 func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[41]
+	mi := &file_souk_order_v1_order_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +2975,7 @@ func (x *GetOrderForNoticeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrderForNoticeResponse.ProtoReflect.Descriptor instead.
 func (*GetOrderForNoticeResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{41}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetOrderForNoticeResponse) GetOrder() *Order {
@@ -2921,7 +3009,7 @@ type FindPurchaseRequest struct {
 
 func (x *FindPurchaseRequest) Reset() {
 	*x = FindPurchaseRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[42]
+	mi := &file_souk_order_v1_order_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3021,7 @@ func (x *FindPurchaseRequest) String() string {
 func (*FindPurchaseRequest) ProtoMessage() {}
 
 func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[42]
+	mi := &file_souk_order_v1_order_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3034,7 @@ func (x *FindPurchaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseRequest.ProtoReflect.Descriptor instead.
 func (*FindPurchaseRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{42}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FindPurchaseRequest) GetCustomerId() string {
@@ -2974,7 +3062,7 @@ type FindPurchaseResponse struct {
 
 func (x *FindPurchaseResponse) Reset() {
 	*x = FindPurchaseResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[43]
+	mi := &file_souk_order_v1_order_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +3074,7 @@ func (x *FindPurchaseResponse) String() string {
 func (*FindPurchaseResponse) ProtoMessage() {}
 
 func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[43]
+	mi := &file_souk_order_v1_order_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +3087,7 @@ func (x *FindPurchaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindPurchaseResponse.ProtoReflect.Descriptor instead.
 func (*FindPurchaseResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{43}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FindPurchaseResponse) GetPurchased() bool {
@@ -3026,7 +3114,7 @@ type AdoptOrdersRequest struct {
 
 func (x *AdoptOrdersRequest) Reset() {
 	*x = AdoptOrdersRequest{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[44]
+	mi := &file_souk_order_v1_order_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3038,7 +3126,7 @@ func (x *AdoptOrdersRequest) String() string {
 func (*AdoptOrdersRequest) ProtoMessage() {}
 
 func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[44]
+	mi := &file_souk_order_v1_order_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3051,7 +3139,7 @@ func (x *AdoptOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersRequest.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{44}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AdoptOrdersRequest) GetGuestId() string {
@@ -3076,7 +3164,7 @@ type AdoptOrdersResponse struct {
 
 func (x *AdoptOrdersResponse) Reset() {
 	*x = AdoptOrdersResponse{}
-	mi := &file_souk_order_v1_order_proto_msgTypes[45]
+	mi := &file_souk_order_v1_order_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3176,7 @@ func (x *AdoptOrdersResponse) String() string {
 func (*AdoptOrdersResponse) ProtoMessage() {}
 
 func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_souk_order_v1_order_proto_msgTypes[45]
+	mi := &file_souk_order_v1_order_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3189,7 @@ func (x *AdoptOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptOrdersResponse.ProtoReflect.Descriptor instead.
 func (*AdoptOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{45}
+	return file_souk_order_v1_order_proto_rawDescGZIP(), []int{47}
 }
 
 var File_souk_order_v1_order_proto protoreflect.FileDescriptor
@@ -3304,7 +3392,12 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x01\x18\xf4\x03\xa8\xf4\x18\x01R\x06reason\".\n" +
 	"\x11EraseGuestRequest\x12\x19\n" +
 	"\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\"\x14\n" +
-	"\x12EraseGuestResponse\"K\n" +
+	"\x12EraseGuestResponse\"A\n" +
+	"\x13HasUnshippedRequest\x12*\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
+	"customerId\"4\n" +
+	"\x14HasUnshippedResponse\x12\x1c\n" +
+	"\tunshipped\x18\x01 \x01(\bR\tunshipped\"K\n" +
 	"\x1dCancelOrderAsOperatorResponse\x12*\n" +
 	"\x05order\x18\x01 \x01(\v2\x14.souk.order.v1.OrderR\x05order\".\n" +
 	"\x13GetShopOrderRequest\x12\x17\n" +
@@ -3379,7 +3472,7 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"\x12AdoptOrdersRequest\x12&\n" +
 	"\bguest_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04gst_R\aguestId\x12$\n" +
 	"\auser_id\x18\x02 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"\x15\n" +
-	"\x13AdoptOrdersResponse2\xc3\x14\n" +
+	"\x13AdoptOrdersResponse2\xad\x15\n" +
 	"\fOrderService\x12\x92\x02\n" +
 	"\bCheckout\x12\x1e.souk.order.v1.CheckoutRequest\x1a\x1f.souk.order.v1.CheckoutResponse\"\xc4\x01\xca\xf3\x18\x02\b\x02\xd2\xf3\x18\x02\b\x14\xd8\xf3\x18\x01\xe8\xf3\x18\xc9\x01\xf2\xf3\x18\x15/v1/orders/{order.id}\x92\xf4\x18{\n" +
 	"\n" +
@@ -3411,7 +3504,8 @@ const file_souk_order_v1_order_proto_rawDesc = "" +
 	"EraseGuest\x12 .souk.order.v1.EraseGuestRequest\x1a!.souk.order.v1.EraseGuestResponse\"S\xca\xf3\x18\x10\b\x04\"\n" +
 	"user.erase(\x01\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/operator/orders/{id}:eraseGuest\x90\x02\x02\x12\x96\x01\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/operator/orders/{id}:eraseGuest\x90\x02\x02\x12h\n" +
+	"\fHasUnshipped\x12\".souk.order.v1.HasUnshippedRequest\x1a#.souk.order.v1.HasUnshippedResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04user\x90\x02\x01\x12\x96\x01\n" +
 	"\fGetShopOrder\x12\".souk.order.v1.GetShopOrderRequest\x1a#.souk.order.v1.GetShopOrderResponse\"=\xca\xf3\x18\x0e\b\x06\"\n" +
 	"order.read\x82\xd3\xe4\x93\x02\"b\n" +
 	"shop_order\x12\x14/v1/shop-orders/{id}\x90\x02\x01\x12\xbf\x01\n" +
@@ -3447,7 +3541,7 @@ func file_souk_order_v1_order_proto_rawDescGZIP() []byte {
 	return file_souk_order_v1_order_proto_rawDescData
 }
 
-var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_souk_order_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_souk_order_v1_order_proto_goTypes = []any{
 	(*Order)(nil),                         // 0: souk.order.v1.Order
 	(*OrderPayment)(nil),                  // 1: souk.order.v1.OrderPayment
@@ -3475,87 +3569,89 @@ var file_souk_order_v1_order_proto_goTypes = []any{
 	(*CancelOrderAsOperatorRequest)(nil),  // 23: souk.order.v1.CancelOrderAsOperatorRequest
 	(*EraseGuestRequest)(nil),             // 24: souk.order.v1.EraseGuestRequest
 	(*EraseGuestResponse)(nil),            // 25: souk.order.v1.EraseGuestResponse
-	(*CancelOrderAsOperatorResponse)(nil), // 26: souk.order.v1.CancelOrderAsOperatorResponse
-	(*GetShopOrderRequest)(nil),           // 27: souk.order.v1.GetShopOrderRequest
-	(*GetShopOrderResponse)(nil),          // 28: souk.order.v1.GetShopOrderResponse
-	(*CancelShopOrderRequest)(nil),        // 29: souk.order.v1.CancelShopOrderRequest
-	(*CancelShopOrderResponse)(nil),       // 30: souk.order.v1.CancelShopOrderResponse
-	(*ListShopOrdersRequest)(nil),         // 31: souk.order.v1.ListShopOrdersRequest
-	(*ListShopOrdersResponse)(nil),        // 32: souk.order.v1.ListShopOrdersResponse
-	(*GetShopSalesRequest)(nil),           // 33: souk.order.v1.GetShopSalesRequest
-	(*GetShopSalesResponse)(nil),          // 34: souk.order.v1.GetShopSalesResponse
-	(*SalesDay)(nil),                      // 35: souk.order.v1.SalesDay
-	(*ShipShopOrderRequest)(nil),          // 36: souk.order.v1.ShipShopOrderRequest
-	(*ShipShopOrderResponse)(nil),         // 37: souk.order.v1.ShipShopOrderResponse
-	(*DeliverShopOrderRequest)(nil),       // 38: souk.order.v1.DeliverShopOrderRequest
-	(*DeliverShopOrderResponse)(nil),      // 39: souk.order.v1.DeliverShopOrderResponse
-	(*GetOrderForNoticeRequest)(nil),      // 40: souk.order.v1.GetOrderForNoticeRequest
-	(*GetOrderForNoticeResponse)(nil),     // 41: souk.order.v1.GetOrderForNoticeResponse
-	(*FindPurchaseRequest)(nil),           // 42: souk.order.v1.FindPurchaseRequest
-	(*FindPurchaseResponse)(nil),          // 43: souk.order.v1.FindPurchaseResponse
-	(*AdoptOrdersRequest)(nil),            // 44: souk.order.v1.AdoptOrdersRequest
-	(*AdoptOrdersResponse)(nil),           // 45: souk.order.v1.AdoptOrdersResponse
-	nil,                                   // 46: souk.order.v1.OrderItem.OptionsEntry
-	(*timestamppb.Timestamp)(nil),         // 47: google.protobuf.Timestamp
-	(*v1.Money)(nil),                      // 48: souk.money.v1.Money
+	(*HasUnshippedRequest)(nil),           // 26: souk.order.v1.HasUnshippedRequest
+	(*HasUnshippedResponse)(nil),          // 27: souk.order.v1.HasUnshippedResponse
+	(*CancelOrderAsOperatorResponse)(nil), // 28: souk.order.v1.CancelOrderAsOperatorResponse
+	(*GetShopOrderRequest)(nil),           // 29: souk.order.v1.GetShopOrderRequest
+	(*GetShopOrderResponse)(nil),          // 30: souk.order.v1.GetShopOrderResponse
+	(*CancelShopOrderRequest)(nil),        // 31: souk.order.v1.CancelShopOrderRequest
+	(*CancelShopOrderResponse)(nil),       // 32: souk.order.v1.CancelShopOrderResponse
+	(*ListShopOrdersRequest)(nil),         // 33: souk.order.v1.ListShopOrdersRequest
+	(*ListShopOrdersResponse)(nil),        // 34: souk.order.v1.ListShopOrdersResponse
+	(*GetShopSalesRequest)(nil),           // 35: souk.order.v1.GetShopSalesRequest
+	(*GetShopSalesResponse)(nil),          // 36: souk.order.v1.GetShopSalesResponse
+	(*SalesDay)(nil),                      // 37: souk.order.v1.SalesDay
+	(*ShipShopOrderRequest)(nil),          // 38: souk.order.v1.ShipShopOrderRequest
+	(*ShipShopOrderResponse)(nil),         // 39: souk.order.v1.ShipShopOrderResponse
+	(*DeliverShopOrderRequest)(nil),       // 40: souk.order.v1.DeliverShopOrderRequest
+	(*DeliverShopOrderResponse)(nil),      // 41: souk.order.v1.DeliverShopOrderResponse
+	(*GetOrderForNoticeRequest)(nil),      // 42: souk.order.v1.GetOrderForNoticeRequest
+	(*GetOrderForNoticeResponse)(nil),     // 43: souk.order.v1.GetOrderForNoticeResponse
+	(*FindPurchaseRequest)(nil),           // 44: souk.order.v1.FindPurchaseRequest
+	(*FindPurchaseResponse)(nil),          // 45: souk.order.v1.FindPurchaseResponse
+	(*AdoptOrdersRequest)(nil),            // 46: souk.order.v1.AdoptOrdersRequest
+	(*AdoptOrdersResponse)(nil),           // 47: souk.order.v1.AdoptOrdersResponse
+	nil,                                   // 48: souk.order.v1.OrderItem.OptionsEntry
+	(*timestamppb.Timestamp)(nil),         // 49: google.protobuf.Timestamp
+	(*v1.Money)(nil),                      // 50: souk.money.v1.Money
 }
 var file_souk_order_v1_order_proto_depIdxs = []int32{
-	47, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
-	48, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
-	48, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
-	48, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
-	48, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
-	48, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
+	49, // 0: souk.order.v1.Order.placed_at:type_name -> google.protobuf.Timestamp
+	50, // 1: souk.order.v1.Order.subtotal:type_name -> souk.money.v1.Money
+	50, // 2: souk.order.v1.Order.discount:type_name -> souk.money.v1.Money
+	50, // 3: souk.order.v1.Order.shipping:type_name -> souk.money.v1.Money
+	50, // 4: souk.order.v1.Order.tax:type_name -> souk.money.v1.Money
+	50, // 5: souk.order.v1.Order.total:type_name -> souk.money.v1.Money
 	1,  // 6: souk.order.v1.Order.payment:type_name -> souk.order.v1.OrderPayment
 	2,  // 7: souk.order.v1.Order.shop_orders:type_name -> souk.order.v1.ShopOrder
 	6,  // 8: souk.order.v1.Order.shipping_address:type_name -> souk.order.v1.ShippingAddress
-	47, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
-	48, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
-	47, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
+	49, // 9: souk.order.v1.Order.updated_at:type_name -> google.protobuf.Timestamp
+	50, // 10: souk.order.v1.Order.remaining:type_name -> souk.money.v1.Money
+	49, // 11: souk.order.v1.Order.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 12: souk.order.v1.ShopOrder.items:type_name -> souk.order.v1.OrderItem
-	48, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
-	48, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
-	48, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
-	48, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
-	48, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
-	47, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
-	47, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
-	47, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
+	50, // 13: souk.order.v1.ShopOrder.subtotal:type_name -> souk.money.v1.Money
+	50, // 14: souk.order.v1.ShopOrder.discount:type_name -> souk.money.v1.Money
+	50, // 15: souk.order.v1.ShopOrder.shipping:type_name -> souk.money.v1.Money
+	50, // 16: souk.order.v1.ShopOrder.tax:type_name -> souk.money.v1.Money
+	50, // 17: souk.order.v1.ShopOrder.total:type_name -> souk.money.v1.Money
+	49, // 18: souk.order.v1.ShopOrder.placed_at:type_name -> google.protobuf.Timestamp
+	49, // 19: souk.order.v1.ShopOrder.shipped_at:type_name -> google.protobuf.Timestamp
+	49, // 20: souk.order.v1.ShopOrder.delivered_at:type_name -> google.protobuf.Timestamp
 	6,  // 21: souk.order.v1.ShopOrder.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	3,  // 22: souk.order.v1.ShopOrder.buyer:type_name -> souk.order.v1.Buyer
 	1,  // 23: souk.order.v1.ShopOrder.payment:type_name -> souk.order.v1.OrderPayment
 	4,  // 24: souk.order.v1.ShopOrder.cancellation:type_name -> souk.order.v1.Cancellation
-	47, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
+	49, // 25: souk.order.v1.ShopOrder.expires_at:type_name -> google.protobuf.Timestamp
 	12, // 26: souk.order.v1.ShopOrder.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	48, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
-	47, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
-	46, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
-	48, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
-	48, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
-	48, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
+	50, // 27: souk.order.v1.ShopOrder.operator_discount:type_name -> souk.money.v1.Money
+	49, // 28: souk.order.v1.Cancellation.cancelled_at:type_name -> google.protobuf.Timestamp
+	48, // 29: souk.order.v1.OrderItem.options:type_name -> souk.order.v1.OrderItem.OptionsEntry
+	50, // 30: souk.order.v1.OrderItem.unit_price:type_name -> souk.money.v1.Money
+	50, // 31: souk.order.v1.OrderItem.line_total:type_name -> souk.money.v1.Money
+	50, // 32: souk.order.v1.OrderItem.discount:type_name -> souk.money.v1.Money
 	12, // 33: souk.order.v1.OrderItem.discounts:type_name -> souk.order.v1.AppliedDiscount
 	6,  // 34: souk.order.v1.CheckoutRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	7,  // 35: souk.order.v1.CheckoutRequest.payment:type_name -> souk.order.v1.PaymentInput
-	48, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
+	50, // 36: souk.order.v1.CheckoutRequest.expected_total:type_name -> souk.money.v1.Money
 	10, // 37: souk.order.v1.Quote.lines:type_name -> souk.order.v1.QuoteLine
 	11, // 38: souk.order.v1.Quote.shops:type_name -> souk.order.v1.QuoteShop
-	48, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
-	48, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
-	48, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
-	48, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
-	48, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
+	50, // 39: souk.order.v1.Quote.subtotal:type_name -> souk.money.v1.Money
+	50, // 40: souk.order.v1.Quote.discount:type_name -> souk.money.v1.Money
+	50, // 41: souk.order.v1.Quote.shipping:type_name -> souk.money.v1.Money
+	50, // 42: souk.order.v1.Quote.tax:type_name -> souk.money.v1.Money
+	50, // 43: souk.order.v1.Quote.total:type_name -> souk.money.v1.Money
 	13, // 44: souk.order.v1.Quote.rejected_vouchers:type_name -> souk.order.v1.RejectedVoucher
-	48, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
-	48, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
-	48, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
+	50, // 45: souk.order.v1.QuoteLine.unit_price:type_name -> souk.money.v1.Money
+	50, // 46: souk.order.v1.QuoteLine.subtotal:type_name -> souk.money.v1.Money
+	50, // 47: souk.order.v1.QuoteLine.total:type_name -> souk.money.v1.Money
 	12, // 48: souk.order.v1.QuoteLine.discounts:type_name -> souk.order.v1.AppliedDiscount
-	48, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
-	48, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
-	48, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
-	48, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
-	48, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
+	50, // 49: souk.order.v1.QuoteShop.subtotal:type_name -> souk.money.v1.Money
+	50, // 50: souk.order.v1.QuoteShop.discount:type_name -> souk.money.v1.Money
+	50, // 51: souk.order.v1.QuoteShop.shipping:type_name -> souk.money.v1.Money
+	50, // 52: souk.order.v1.QuoteShop.tax:type_name -> souk.money.v1.Money
+	50, // 53: souk.order.v1.QuoteShop.total:type_name -> souk.money.v1.Money
 	12, // 54: souk.order.v1.QuoteShop.shipping_discounts:type_name -> souk.order.v1.AppliedDiscount
-	48, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
+	50, // 55: souk.order.v1.AppliedDiscount.amount:type_name -> souk.money.v1.Money
 	6,  // 56: souk.order.v1.QuoteCartRequest.shipping_address:type_name -> souk.order.v1.ShippingAddress
 	9,  // 57: souk.order.v1.QuoteCartResponse.quote:type_name -> souk.order.v1.Quote
 	0,  // 58: souk.order.v1.CheckoutResponse.order:type_name -> souk.order.v1.Order
@@ -3566,13 +3662,13 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	2,  // 63: souk.order.v1.GetShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	2,  // 64: souk.order.v1.CancelShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	2,  // 65: souk.order.v1.ListShopOrdersResponse.shop_orders:type_name -> souk.order.v1.ShopOrder
-	35, // 66: souk.order.v1.GetShopSalesResponse.days:type_name -> souk.order.v1.SalesDay
-	48, // 67: souk.order.v1.SalesDay.goods:type_name -> souk.money.v1.Money
-	48, // 68: souk.order.v1.SalesDay.discounts:type_name -> souk.money.v1.Money
-	48, // 69: souk.order.v1.SalesDay.shipping:type_name -> souk.money.v1.Money
-	48, // 70: souk.order.v1.SalesDay.tax:type_name -> souk.money.v1.Money
-	48, // 71: souk.order.v1.SalesDay.cancelled:type_name -> souk.money.v1.Money
-	48, // 72: souk.order.v1.SalesDay.net:type_name -> souk.money.v1.Money
+	37, // 66: souk.order.v1.GetShopSalesResponse.days:type_name -> souk.order.v1.SalesDay
+	50, // 67: souk.order.v1.SalesDay.goods:type_name -> souk.money.v1.Money
+	50, // 68: souk.order.v1.SalesDay.discounts:type_name -> souk.money.v1.Money
+	50, // 69: souk.order.v1.SalesDay.shipping:type_name -> souk.money.v1.Money
+	50, // 70: souk.order.v1.SalesDay.tax:type_name -> souk.money.v1.Money
+	50, // 71: souk.order.v1.SalesDay.cancelled:type_name -> souk.money.v1.Money
+	50, // 72: souk.order.v1.SalesDay.net:type_name -> souk.money.v1.Money
 	2,  // 73: souk.order.v1.ShipShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	2,  // 74: souk.order.v1.DeliverShopOrderResponse.shop_order:type_name -> souk.order.v1.ShopOrder
 	0,  // 75: souk.order.v1.GetOrderForNoticeResponse.order:type_name -> souk.order.v1.Order
@@ -3583,33 +3679,35 @@ var file_souk_order_v1_order_proto_depIdxs = []int32{
 	21, // 80: souk.order.v1.OrderService.CancelOrder:input_type -> souk.order.v1.CancelOrderRequest
 	23, // 81: souk.order.v1.OrderService.CancelOrderAsOperator:input_type -> souk.order.v1.CancelOrderAsOperatorRequest
 	24, // 82: souk.order.v1.OrderService.EraseGuest:input_type -> souk.order.v1.EraseGuestRequest
-	27, // 83: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
-	29, // 84: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
-	31, // 85: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
-	33, // 86: souk.order.v1.OrderService.GetShopSales:input_type -> souk.order.v1.GetShopSalesRequest
-	36, // 87: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
-	38, // 88: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
-	40, // 89: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
-	42, // 90: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
-	44, // 91: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
-	16, // 92: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
-	15, // 93: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
-	18, // 94: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
-	20, // 95: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
-	22, // 96: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
-	26, // 97: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
-	25, // 98: souk.order.v1.OrderService.EraseGuest:output_type -> souk.order.v1.EraseGuestResponse
-	28, // 99: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
-	30, // 100: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
-	32, // 101: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
-	34, // 102: souk.order.v1.OrderService.GetShopSales:output_type -> souk.order.v1.GetShopSalesResponse
-	37, // 103: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
-	39, // 104: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
-	41, // 105: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
-	43, // 106: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
-	45, // 107: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
-	92, // [92:108] is the sub-list for method output_type
-	76, // [76:92] is the sub-list for method input_type
+	26, // 83: souk.order.v1.OrderService.HasUnshipped:input_type -> souk.order.v1.HasUnshippedRequest
+	29, // 84: souk.order.v1.OrderService.GetShopOrder:input_type -> souk.order.v1.GetShopOrderRequest
+	31, // 85: souk.order.v1.OrderService.CancelShopOrder:input_type -> souk.order.v1.CancelShopOrderRequest
+	33, // 86: souk.order.v1.OrderService.ListShopOrders:input_type -> souk.order.v1.ListShopOrdersRequest
+	35, // 87: souk.order.v1.OrderService.GetShopSales:input_type -> souk.order.v1.GetShopSalesRequest
+	38, // 88: souk.order.v1.OrderService.ShipShopOrder:input_type -> souk.order.v1.ShipShopOrderRequest
+	40, // 89: souk.order.v1.OrderService.DeliverShopOrder:input_type -> souk.order.v1.DeliverShopOrderRequest
+	42, // 90: souk.order.v1.OrderService.GetOrderForNotice:input_type -> souk.order.v1.GetOrderForNoticeRequest
+	44, // 91: souk.order.v1.OrderService.FindPurchase:input_type -> souk.order.v1.FindPurchaseRequest
+	46, // 92: souk.order.v1.OrderService.AdoptOrders:input_type -> souk.order.v1.AdoptOrdersRequest
+	16, // 93: souk.order.v1.OrderService.Checkout:output_type -> souk.order.v1.CheckoutResponse
+	15, // 94: souk.order.v1.OrderService.QuoteCart:output_type -> souk.order.v1.QuoteCartResponse
+	18, // 95: souk.order.v1.OrderService.ListOrders:output_type -> souk.order.v1.ListOrdersResponse
+	20, // 96: souk.order.v1.OrderService.GetOrder:output_type -> souk.order.v1.GetOrderResponse
+	22, // 97: souk.order.v1.OrderService.CancelOrder:output_type -> souk.order.v1.CancelOrderResponse
+	28, // 98: souk.order.v1.OrderService.CancelOrderAsOperator:output_type -> souk.order.v1.CancelOrderAsOperatorResponse
+	25, // 99: souk.order.v1.OrderService.EraseGuest:output_type -> souk.order.v1.EraseGuestResponse
+	27, // 100: souk.order.v1.OrderService.HasUnshipped:output_type -> souk.order.v1.HasUnshippedResponse
+	30, // 101: souk.order.v1.OrderService.GetShopOrder:output_type -> souk.order.v1.GetShopOrderResponse
+	32, // 102: souk.order.v1.OrderService.CancelShopOrder:output_type -> souk.order.v1.CancelShopOrderResponse
+	34, // 103: souk.order.v1.OrderService.ListShopOrders:output_type -> souk.order.v1.ListShopOrdersResponse
+	36, // 104: souk.order.v1.OrderService.GetShopSales:output_type -> souk.order.v1.GetShopSalesResponse
+	39, // 105: souk.order.v1.OrderService.ShipShopOrder:output_type -> souk.order.v1.ShipShopOrderResponse
+	41, // 106: souk.order.v1.OrderService.DeliverShopOrder:output_type -> souk.order.v1.DeliverShopOrderResponse
+	43, // 107: souk.order.v1.OrderService.GetOrderForNotice:output_type -> souk.order.v1.GetOrderForNoticeResponse
+	45, // 108: souk.order.v1.OrderService.FindPurchase:output_type -> souk.order.v1.FindPurchaseResponse
+	47, // 109: souk.order.v1.OrderService.AdoptOrders:output_type -> souk.order.v1.AdoptOrdersResponse
+	93, // [93:110] is the sub-list for method output_type
+	76, // [76:93] is the sub-list for method input_type
 	76, // [76:76] is the sub-list for extension type_name
 	76, // [76:76] is the sub-list for extension extendee
 	0,  // [0:76] is the sub-list for field type_name
@@ -3631,7 +3729,7 @@ func file_souk_order_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_souk_order_v1_order_proto_rawDesc), len(file_souk_order_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

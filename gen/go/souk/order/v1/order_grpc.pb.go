@@ -28,6 +28,7 @@ const (
 	OrderService_CancelOrder_FullMethodName           = "/souk.order.v1.OrderService/CancelOrder"
 	OrderService_CancelOrderAsOperator_FullMethodName = "/souk.order.v1.OrderService/CancelOrderAsOperator"
 	OrderService_EraseGuest_FullMethodName            = "/souk.order.v1.OrderService/EraseGuest"
+	OrderService_HasUnshipped_FullMethodName          = "/souk.order.v1.OrderService/HasUnshipped"
 	OrderService_GetShopOrder_FullMethodName          = "/souk.order.v1.OrderService/GetShopOrder"
 	OrderService_CancelShopOrder_FullMethodName       = "/souk.order.v1.OrderService/CancelShopOrder"
 	OrderService_ListShopOrders_FullMethodName        = "/souk.order.v1.OrderService/ListShopOrders"
@@ -69,6 +70,8 @@ type OrderServiceClient interface {
 	// EraseGuest erases what orders say about the guest who placed this one: name, address, telephone number and e-mail address,
 	// also for backups. It cannot be taken back. The data of users is erased by their ID.
 	EraseGuest(ctx context.Context, in *EraseGuestRequest, opts ...grpc.CallOption) (*EraseGuestResponse, error)
+	// HasUnshipped says whether something of a customer's orders is to be shipped.
+	HasUnshipped(ctx context.Context, in *HasUnshippedRequest, opts ...grpc.CallOption) (*HasUnshippedResponse, error)
 	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(ctx context.Context, in *GetShopOrderRequest, opts ...grpc.CallOption) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
@@ -166,6 +169,16 @@ func (c *orderServiceClient) EraseGuest(ctx context.Context, in *EraseGuestReque
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EraseGuestResponse)
 	err := c.cc.Invoke(ctx, OrderService_EraseGuest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) HasUnshipped(ctx context.Context, in *HasUnshippedRequest, opts ...grpc.CallOption) (*HasUnshippedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HasUnshippedResponse)
+	err := c.cc.Invoke(ctx, OrderService_HasUnshipped_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -292,6 +305,8 @@ type OrderServiceServer interface {
 	// EraseGuest erases what orders say about the guest who placed this one: name, address, telephone number and e-mail address,
 	// also for backups. It cannot be taken back. The data of users is erased by their ID.
 	EraseGuest(context.Context, *EraseGuestRequest) (*EraseGuestResponse, error)
+	// HasUnshipped says whether something of a customer's orders is to be shipped.
+	HasUnshipped(context.Context, *HasUnshippedRequest) (*HasUnshippedResponse, error)
 	// GetShopOrder shows a shop's part of an order, with what the shop needs to reach the buyer.
 	GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error)
 	// CancelShopOrder cancels a shop's part of an order before it was shipped: the pieces go back into the stock, its
@@ -345,6 +360,9 @@ func (UnimplementedOrderServiceServer) CancelOrderAsOperator(context.Context, *C
 }
 func (UnimplementedOrderServiceServer) EraseGuest(context.Context, *EraseGuestRequest) (*EraseGuestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseGuest not implemented")
+}
+func (UnimplementedOrderServiceServer) HasUnshipped(context.Context, *HasUnshippedRequest) (*HasUnshippedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HasUnshipped not implemented")
 }
 func (UnimplementedOrderServiceServer) GetShopOrder(context.Context, *GetShopOrderRequest) (*GetShopOrderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetShopOrder not implemented")
@@ -516,6 +534,24 @@ func _OrderService_EraseGuest_Handler(srv interface{}, ctx context.Context, dec 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OrderServiceServer).EraseGuest(ctx, req.(*EraseGuestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_HasUnshipped_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HasUnshippedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).HasUnshipped(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_HasUnshipped_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).HasUnshipped(ctx, req.(*HasUnshippedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -716,6 +752,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "EraseGuest",
 			Handler:    _OrderService_EraseGuest_Handler,
+		},
+		{
+			MethodName: "HasUnshipped",
+			Handler:    _OrderService_HasUnshipped_Handler,
 		},
 		{
 			MethodName: "GetShopOrder",

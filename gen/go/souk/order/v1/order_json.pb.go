@@ -921,6 +921,30 @@ func (x *EraseGuestResponse) AppendJSON(b []byte) []byte {
 }
 
 // AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *HasUnshippedRequest) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(HasUnshippedRequest)
+	}
+	b = append(b, `{"customerId":`...)
+	if b = jsonpb.AppendString(b, x.CustomerId); b == nil {
+		return nil
+	}
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
+func (x *HasUnshippedResponse) AppendJSON(b []byte) []byte {
+	if x == nil {
+		x = new(HasUnshippedResponse)
+	}
+	b = append(b, `{"unshipped":`...)
+	b = jsonpb.AppendBool(b, x.Unshipped)
+	b = append(b, '}')
+	return b
+}
+
+// AppendJSON appends x as protojson would write it with EmitDefaultValues; nil if protojson would refuse it.
 func (x *CancelOrderAsOperatorResponse) AppendJSON(b []byte) []byte {
 	if x == nil {
 		x = new(CancelOrderAsOperatorResponse)

@@ -1464,11 +1464,11 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x128\n" +
 	"\n" +
 	"suspension\x18\t \x01(\v2\x18.souk.user.v1.SuspensionR\n" +
-	"suspension\"z\n" +
+	"suspension\"~\n" +
 	"\n" +
 	"Suspension\x12=\n" +
-	"\fsuspended_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendedAt\x12-\n" +
-	"\x06reason\x18\x02 \x01(\tB\x15\xb2\xf4\x18\x11sold counterfeitsR\x06reason\"\x9d\x03\n" +
+	"\fsuspended_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendedAt\x121\n" +
+	"\x06reason\x18\x02 \x01(\tB\x19\x98\xf4\x18\x01\xb2\xf4\x18\x11sold counterfeitsR\x06reason\"\x9d\x03\n" +
 	"\vPreferences\x12p\n" +
 	"\x06locale\x18\x01 \x01(\tBS\xbaH,r*\x18#2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\xa2\xf4\x18\x1ca language tag such as pt-BR\xb8\xf4\x18\x01H\x00R\x06locale\x88\x01\x01\x12z\n" +
 	"\rcurrency_code\x18\x02 \x01(\tBP\xbaH\x11r\x0f2\r^([A-Z]{3})?$\xa2\xf4\x184a currency code of three capital letters such as BRL\xb8\xf4\x18\x01H\x01R\fcurrencyCode\x88\x01\x01\x12-\n" +
@@ -1548,7 +1548,7 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\auser_id\x18\x01 \x01(\tB\v\xbaH\br\x06:\x04usr_R\x06userId\"P\n" +
 	"\x16GetFormerEmailResponse\x12\x1a\n" +
 	"\x05email\x18\x01 \x01(\tB\x04\x98\xf4\x18\x01R\x05email\x12\x1a\n" +
-	"\bverified\x18\x02 \x01(\bR\bverified2\xc8\f\n" +
+	"\bverified\x18\x02 \x01(\bR\bverified2\xca\f\n" +
 	"\vUserService\x12_\n" +
 	"\x05GetMe\x12\x1a.souk.user.v1.GetMeRequest\x1a\x1b.souk.user.v1.GetMeResponse\"\x1d\xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x0eb\x04user\x12\x06/v1/me\x90\x02\x01\x12k\n" +
 	"\bUpdateMe\x12\x1d.souk.user.v1.UpdateMeRequest\x1a\x1e.souk.user.v1.UpdateMeResponse\" \xca\xf3\x18\x02\b\x03\x82\xd3\xe4\x93\x02\x11:\x01*b\x04user2\x06/v1/me\x90\x02\x02\x12\x81\x01\n" +
@@ -1561,8 +1561,8 @@ const file_souk_user_v1_user_proto_rawDesc = "" +
 	"\bconflict\x82\xd3\xe4\x93\x02*:\x01*b\x04user\"\x1f/v1/operator/users/{id}:suspend\x90\x02\x02\x12\xb3\x01\n" +
 	"\rReinstateUser\x12\".souk.user.v1.ReinstateUserRequest\x1a#.souk.user.v1.ReinstateUserResponse\"Y\xca\xf3\x18\x12\b\x04\"\fuser.suspend(\x01\x92\xf4\x18\n" +
 	"\n" +
-	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\x04user\"!/v1/operator/users/{id}:reinstate\x90\x02\x02\x12\xa6\x01\n" +
-	"\x0eRevokeSessions\x12#.souk.user.v1.RevokeSessionsRequest\x1a$.souk.user.v1.RevokeSessionsResponse\"I\xca\xf3\x18\x10\b\x04\"\fuser.suspend\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/operator/users/{id}/sessions:revoke\x90\x02\x02\x12`\n" +
+	"\bconflict\x82\xd3\xe4\x93\x02,:\x01*b\x04user\"!/v1/operator/users/{id}:reinstate\x90\x02\x02\x12\xa8\x01\n" +
+	"\x0eRevokeSessions\x12#.souk.user.v1.RevokeSessionsRequest\x1a$.souk.user.v1.RevokeSessionsResponse\"K\xca\xf3\x18\x12\b\x04\"\fuser.suspend(\x01\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/operator/users/{id}/sessions:revoke\x90\x02\x02\x12`\n" +
 	"\n" +
 	"EnsureUser\x12\x1f.souk.user.v1.EnsureUserRequest\x1a .souk.user.v1.EnsureUserResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12f\n" +
 	"\fRecordSignIn\x12!.souk.user.v1.RecordSignInRequest\x1a\".souk.user.v1.RecordSignInResponse\"\x0f\xca\xf3\x18\b\b\x05\x1a\x04auth\x90\x02\x02\x12t\n" +

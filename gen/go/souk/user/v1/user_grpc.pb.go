@@ -55,8 +55,8 @@ type UserServiceClient interface {
 	// find nothing.
 	SearchUsers(ctx context.Context, in *SearchUsersRequest, opts ...grpc.CallOption) (*SearchUsersResponse, error)
 	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
-	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
-	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. A user cannot
+	// be suspended by himself, and only an admin suspends an admin. Suspending again changes nothing.
 	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error)
 	// ReinstateUser lets a suspended user sign in again.
 	ReinstateUser(ctx context.Context, in *ReinstateUserRequest, opts ...grpc.CallOption) (*ReinstateUserResponse, error)
@@ -222,8 +222,8 @@ type UserServiceServer interface {
 	// find nothing.
 	SearchUsers(context.Context, *SearchUsersRequest) (*SearchUsersResponse, error)
 	// SuspendUser keeps a user out: the sessions end, access tokens are refused, and a sign-in is refused (account_suspended). What
-	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. Nobody suspends
-	// himself, and only an admin suspends an admin. Suspending again changes nothing.
+	// the user has done stays: orders, reviews, the membership of shops, and the API keys that the user made for them. A user cannot
+	// be suspended by himself, and only an admin suspends an admin. Suspending again changes nothing.
 	SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error)
 	// ReinstateUser lets a suspended user sign in again.
 	ReinstateUser(context.Context, *ReinstateUserRequest) (*ReinstateUserResponse, error)
