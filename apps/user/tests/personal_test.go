@@ -113,8 +113,11 @@ func TestWhatOneErasureErasesNoOtherKeeps(t *testing.T) {
 	h := setup(t)
 	admin := h.AsUser("usr_1", "admin")
 	u := h.ensure("a", "ana@example.com", "Ana").GetUser()
-	_, err := h.Pool.Exec(t.Context(),
-		`insert into doc_erased (id, doc, revision) values ($1::text, jsonb_build_object('userId', $1::text), 1)`, u.GetId())
+	_, err := h.Pool.Exec(
+		t.Context(),
+		`insert into doc_erased (id, doc, revision) values ($1::text, jsonb_build_object('userId', $1::text), 1)`,
+		u.GetId(),
+	)
 	require.NoError(t, err)
 	_, err = h.users.EraseUser(admin, &userv1.EraseUserRequest{Id: u.GetId(), KeepOrders: true})
 	require.NoError(t, err)
