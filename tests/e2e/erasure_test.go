@@ -87,6 +87,13 @@ func TestErasure(t *testing.T) {
 	for _, o := range orders {
 		require.Equal(t, people["name"], recipient(o), "a law demands it")
 	}
+	admin.post("/v1/operator/users/"+me.ID+":erase", obj{}).problem(http.StatusConflict, "conflict")
+	for _, o := range orders {
+		ship := "/v1/shop-orders/" + o.ShopOrders[0].ID + ":ship"
+		waittest.Until(t, func() bool { // the payment may still be being collected
+			return seller.post(ship, obj{"carrier": "Correios"}).status == http.StatusOK
+		}, "the order cannot be shipped")
+	}
 	erase(false, func() {})
 	for _, o := range orders {
 		require.Empty(t, recipient(o), "what is stored is still there, as in a backup, but cannot be read")
