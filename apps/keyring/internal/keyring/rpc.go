@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"maps"
 
 	keyringv1 "souk/gen/go/souk/keyring/v1"
 	"souk/pkg/clock"
@@ -34,12 +35,11 @@ func (r *RPC) GetKeys(ctx context.Context, req *keyringv1.GetKeysRequest) (*keyr
 				missing = append(missing, owner)
 			}
 		}
-		if err := r.store.Create(ctx, service, missing, r.clock.Now()); err != nil {
+		created, err := r.store.Create(ctx, service, missing, r.clock.Now())
+		if err != nil {
 			return nil, err
 		}
-		if keys, err = r.store.Get(ctx, service, owners); err != nil {
-			return nil, err
-		}
+		maps.Copy(keys, created)
 	}
 	res := &keyringv1.GetKeysResponse{}
 	for _, owner := range owners {

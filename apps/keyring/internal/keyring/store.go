@@ -53,9 +53,13 @@ func (s *Store) Get(ctx context.Context, service string, owners []string) (map[s
 	if err != nil {
 		return nil, postgres.Err(err)
 	}
+	return s.read(rows, service, len(owners))
+}
+
+func (s *Store) read(rows pgx.Rows, service string, n int) (map[string]Key, error) {
 	defer rows.Close()
 	wrapping := s.wrapping()
-	keys := make(map[string]Key, len(owners))
+	keys := make(map[string]Key, n)
 	for rows.Next() {
 		var owner string
 		var wrapped []byte
@@ -93,10 +97,13 @@ where not is_destroyed(owner, $1)
 order by owner
 on conflict do nothing`
 
-// Create creates the keys of owners that have none in a service. What another call creates at the same time stays.
+// Create creates the keys of owners that have none in a service, and returns the keys of all, as Get does. What another
+// call creates at the same time stays.
 //
-// Errors: those of [postgres.Err].
-func (s *Store) Create(ctx context.Context, service string, owners []string, at time.Time) error {
+// Errors: those of Get.
+func (s *Store) Create(
+	ctx context.Context, service string, owners []string, at time.Time,
+) (map[string]Key, error) {
 	wrapping := s.wrapping()
 	wrapped := make([][]byte, len(owners))
 	var wrappedBy string
@@ -105,13 +112,18 @@ func (s *Store) Create(ctx context.Context, service string, owners []string, at 
 		_, _ = rand.Read(key) // never fails
 		var err error
 		if wrapped[i], wrappedBy, err = wrapping.wrap(key, owner, service); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	b := &pgx.Batch{} // one transaction
 	b.Queue(sqlShare)
 	b.Queue(sqlCreate, service, owners, wrapped, wrappedBy, at)
-	return postgres.Err(s.pool.SendBatch(ctx, b).Close())
+	var keys map[string]Key
+	b.Queue(sqlGet, service, owners).Query(func(rows pgx.Rows) (err error) {
+		keys, err = s.read(rows, service, len(owners))
+		return err
+	})
+	return keys, postgres.Err(s.pool.SendBatch(ctx, b).Close())
 }
 
 const (
